@@ -1,0 +1,45 @@
+# Each target sets up what it needs in .venv; PYTHON=python3.12 chooses another Python.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test lint oracles notebooks bench
+
+help:
+	@echo "make demo       train, measure, draw, export and serve on embedded data"
+	@echo "make test       all tests"
+	@echo "make lint       style"
+	@echo "make oracles    our layers against torch, onnx and onnxruntime"
+	@echo "make notebooks  run the notebooks and keep their outputs"
+	@echo "make bench      the measured figures of benchmarks/"
+
+demo: $(VENV)/.base
+	rm -rf demo saved_models/captioning
+	$(BIN)/saccade demo captioning --out demo --to saved_models
+
+test: $(VENV)/.test
+	$(BIN)/pytest -m "not oracle"
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+oracles: $(VENV)/.oracle
+	SACCADE_REQUIRE_ORACLES=1 $(BIN)/pytest -m oracle tests/foreign
+
+notebooks: $(VENV)/.test
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/decode.py
+
+# A stamp per extra: installed again only when setup.cfg or the pins change.
+$(VENV)/.base: setup.cfg constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test $(VENV)/.oracle $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
+	$(PIP) --editable ".[$*]"
+	touch $@

@@ -1,0 +1,165 @@
+"""Every choice of the captioning app, with its reason or unit."""
+
+import dataclasses
+
+from ..core.config import field, validate
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    # Data
+    data: str = field(
+        "builtin", "builtin, tfds:NAME, or the path of a table or of a folder with one"
+    )
+    data_dir: str = field("", "where tensorflow-datasets keeps prepared data")
+    image_column: str = field("image", "column that holds the picture's path")
+    caption_column: str = field("caption", "column that holds the caption")
+    split_column: str = field("", "column that holds train, val or test; empty: --split")
+    split: str = field("90/5/5", "percent for train/validation/test without a column")
+    image_dir: str = field("", "folder of the pictures, where it is not the table's")
+    skip_bad: bool = field(False, "count and skip bad rows instead of stopping")
+    builtin_size: int = field(3000, "training pictures of the builtin data", low=10)
+
+    # Pictures and words
+    image_size: int = field(64, "height and width in pixels", low=16)
+    units: str = field(
+        "words", "what a token is; Chinese needs characters", choices=("words", "characters")
+    )
+    vocabulary_size: int = field(10_000, "tokens at most, the most frequent", low=5)
+    min_count: int = field(1, "a rarer token becomes <unk>", low=1)
+    max_length: int = field(0, "tokens of a caption at most; 0: the longest in training")
+
+    # Model
+    backbone: str = field(
+        "small",
+        "picture encoder: small is trained from scratch, the others are Keras'",
+        choices=(
+            "small",
+            "mobilenet",
+            "mobilenetv3",
+            "efficientnetv2",
+            "inceptionv3",
+            "resnet50v2",
+        ),
+    )
+    backbone_weights: str = field("none", "none, imagenet or PATH.weights.h5")
+    fine_tune: bool = field(False, "train the backbone too, not only what follows it")
+    filters: tuple[int, ...] = field(
+        (32, 64, 128, 192), "of the small encoder's stages; each halves the picture"
+    )
+    attention: str = field("soft", "how to look", choices=("none", "soft", "hard"))
+    attention_units: int = field(128, "width of the scoring network", low=1)
+    condition: str = field(
+        "initial",
+        "where the whole picture enters: as the initial state, as the first input, or "
+        "in every step; with attention, which always starts from the mean region, "
+        "first and every come on top",
+        choices=("initial", "first", "every"),
+    )
+    cell: str = field("lstm", "recurrent cell", choices=("elman", "lstm", "gru"))
+    units_rnn: int = field(256, "size of the recurrent state", low=1)
+    embedding: int = field(128, "size of a token's vector", low=1)
+    dropout: float = field(0.3, "share dropped of embeddings and outputs", low=0, high=0.95)
+    penalty: float = field(
+        0.0, "weight of the doubly stochastic penalty (Xu et al. use 1)", low=0
+    )
+
+    # Training
+    minutes: float = field(
+        0.0, "time budget, turned into steps at the start; 0: use --steps", low=0
+    )
+    steps: int = field(0, "training steps; 0: from --minutes", low=0)
+    rounds: int = field(
+        20, "validations and checkpoints, evenly spread over the steps", low=1
+    )
+    batch_size: int = field(64, "sentences per step", low=1)
+    learning_rate: float = field(2e-3, "peak, after warm-up; falls to 0", low=0)
+    weight_decay: float = field(1e-2, "of AdamW, keeps small data from overfitting", low=0)
+    clip: float = field(1.0, "gradients' global norm at most", low=0)
+    label_smoothing: float = field(0.05, "share of the target spread evenly", low=0, high=0.9)
+    shift: float = field(0.08, "random shift, share of the picture's side", low=0, high=1)
+    zoom: float = field(0.1, "random zoom in or out, share", low=0, high=0.9)
+    reinforce: float = field(0.1, "weight of the REINFORCE loss, hard attention", low=0)
+    entropy: float = field(0.01, "weight of the entropy bonus, hard attention", low=0)
+    jit: bool = field(
+        False,
+        "compile the training step with XLA; off, because the convolutions run about "
+        "twice as fast through oneDNN on a CPU",
+    )
+    seed: int = field(0, "of weights, order, augmentation and dropout", low=0)
+
+    # Serving
+    serve_beam: int = field(3, "beam of the exported model", low=1)
+
+    def __post_init__(self):
+        validate(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decode:
+    """How a caption is read out of the trained model."""
+
+    beam: int = field(1, "hypotheses side by side; 1: greedy", low=1)
+    length_penalty: float = field(0.0, "above 0, long captions rank higher", low=0)
+    temperature: float = field(0.0, "above 0: draw the words instead", low=0)
+    top_k: int = field(0, "draw among the k likeliest words; 0: all", low=0)
+    top_p: float = field(1.0, "draw among the likeliest words of mass p", low=0, high=1)
+    seed: int = field(0, "of the draws", low=0)
+
+    def __post_init__(self):
+        validate(self)
+
+    def describe(self):
+        """One line for a table: the score means nothing without it."""
+        if self.temperature:
+            return (
+                f"sampling, temperature {self.temperature:g}, top-k {self.top_k}, "
+                f"top-p {self.top_p:g}, seed {self.seed}"
+            )
+        if self.beam == 1:
+            return "greedy"
+        return f"beam {self.beam}, length penalty {self.length_penalty:g}"
+
+
+def tiny():
+    """Seconds: for tests and notebooks."""
+    return Config(
+        builtin_size=300,
+        image_size=32,
+        filters=(16, 32, 48),
+        units_rnn=64,
+        embedding=32,
+        attention_units=32,
+        steps=150,
+        rounds=3,
+        dropout=0.1,
+    )
+
+
+def default():
+    """Minutes on two cores."""
+    return Config()
+
+
+def paper():
+    """Xu et al. 2015 on COCO: for a GPU and days."""
+    return Config(
+        data="tfds:coco_captions",
+        image_size=224,
+        backbone="inceptionv3",
+        backbone_weights="imagenet",
+        attention_units=512,
+        units_rnn=1000,
+        embedding=512,
+        dropout=0.5,
+        penalty=1.0,
+        vocabulary_size=10_000,
+        min_count=5,
+        max_length=24,
+        steps=120_000,
+        learning_rate=4e-4,
+        jit=True,
+    )
+
+
+PRESETS = {"tiny": tiny, "default": default, "paper": paper}

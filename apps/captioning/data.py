@@ -1,0 +1,654 @@
+"""Pictures and their captions: drawn here, from tensorflow-datasets, or one's own.
+
+`--data` takes
+
+- `builtin`: scenes of coloured shapes, see `builtin`;
+- `tfds:NAME`: a set with the features `image` and `captions`, `tfds:coco_captions`;
+- a path: a file of one of the forms below, or a folder with exactly one of them:
+  - a table (`.csv`, `.tsv`, `.jsonl`) with a column of picture files (paths relative to
+    the table) and a column of captions; several rows may name one picture, in `.jsonl`
+    a caption may be a list of them; `.tsv` has no quoting; `--split-column` names a
+    column with train, val or test;
+  - COCO's annotation JSON (`images`, `annotations`); the pictures lie beside it, in a
+    folder `images`, or in `--image-dir`;
+  - Flickr8k's token file, lines of `name.jpg#0<tab>caption`.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import itertools
+import json
+import logging
+import math
+import pathlib
+import random
+import typing
+import warnings
+
+from PIL import Image, ImageDraw
+
+from ..core.config import UserError
+from ..core.image import MAX_PIXELS
+from ..core.text import Vocabulary, normalised
+
+log = logging.getLogger("saccade")
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+
+@dataclasses.dataclass
+class Examples:
+    """Pictures with their captions.
+
+    files: a path, or the bytes of an encoded picture, per picture.
+    captions: the reference sentences of each picture.
+    boxes: builtin only; per picture a list of {"word": "circle", "box": (x0, y0, x1,
+        y1)}, the objects and where they are, in shares of the side.
+    """
+
+    files: list[str | bytes] = dataclasses.field(default_factory=list)
+    captions: list[list[str]] = dataclasses.field(default_factory=list)
+    boxes: list[list[dict]] | None = None
+
+    def __len__(self):
+        return len(self.files)
+
+
+@dataclasses.dataclass
+class Splits:
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def load_data(config):
+    """The pictures that `config.data` names, in three splits."""
+    if config.data == "builtin":
+        return builtin(config)
+    if config.data.startswith("tfds:"):
+        return from_tfds(config)
+    rows = read_rows(config)
+    return split_rows(config, checked(config, rows))
+
+
+def learn(config, splits):
+    """The vocabulary of the training captions, and the longest caption's length."""
+    sentences = [s for captions in splits.train.captions for s in captions]
+    vocabulary = Vocabulary.build(
+        sentences, config.units, config.vocabulary_size, config.min_count
+    )
+    if not config.max_length:
+        longest = max(vocabulary.lengths(sentences))
+        config = dataclasses.replace(config, max_length=longest)
+    return config, vocabulary
+
+
+def assets_from_json(text):
+    return Vocabulary.from_json(text)
+
+
+def describe(splits):
+    """What is in the data, for people."""
+    facts = {}
+    for name in ("train", "validation", "test"):
+        examples = getattr(splits, name)
+        captions = sum(len(c) for c in examples.captions)
+        facts[f"{name} pictures"] = len(examples)
+        facts[f"{name} captions"] = captions
+    sentences = [s for captions in splits.train.captions for s in captions]
+    vocabulary = Vocabulary.build(sentences)
+    lengths = vocabulary.lengths(sentences)
+    facts["words"] = vocabulary.size - len(Vocabulary.special)
+    facts["longest caption"] = f"{max(lengths) - 1} words"
+    facts["mean caption"] = f"{sum(lengths) / len(lengths) - 1:.1f} words"
+    step = max(1, len(splits.train) // 3)
+    for i, captions in enumerate(splits.train.captions[::step][:3], 1):
+        facts[f"sample {i}"] = captions[0]
+    return facts
+
+
+def example():
+    """One raw request: {"image_bytes": a batch of one PNG}."""
+    scene = [
+        _Object("red", "circle", 0.3, 0.5, 0.3),
+        _Object("blue", "square", 0.7, 0.5, 0.3),
+    ]
+    return {"image_bytes": [draw(scene, (245, 245, 245))]}
+
+
+# One's own pictures
+
+
+class Row(typing.NamedTuple):
+    """One caption of one picture, and where it was written: file and line."""
+
+    where: str
+    picture: pathlib.Path
+    caption: str
+    split: str = ""
+
+
+def read_rows(config):
+    """The rows of the file that `config.data` names, in its order."""
+    path = find_file(pathlib.Path(config.data).expanduser())
+    folder = pathlib.Path(config.image_dir).expanduser() if config.image_dir else None
+    readers = {
+        ".csv": read_table,
+        ".tsv": read_table,
+        ".jsonl": read_table,
+        ".json": read_coco,
+    }
+    read = readers.get(path.suffix.lower(), read_flickr)
+    try:
+        rows = read(config, path, folder)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected text in UTF-8; {error}.") from None
+    if not rows:
+        raise UserError(f"{path}: expected at least one caption, found none.")
+    return rows
+
+
+def find_file(path):
+    """The file itself, or the one table, annotation or token file in the folder."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UserError(
+            "--data expected builtin, tfds:NAME, a file or a folder; there is no "
+            f"{path}."
+        )
+    endings = (".csv", ".tsv", ".jsonl", ".json", ".token", ".token.txt")
+    found = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(endings)]
+    if len(found) != 1:
+        names = ", ".join(p.name for p in found) or "none"
+        raise UserError(
+            f"Expected exactly one file of captions ({' '.join(endings)}) in {path}; "
+            f"found {names}. Name the file itself with --data."
+        )
+    return found[0]
+
+
+def read_table(config, path, folder):
+    """CSV, TSV or JSON lines, with named columns."""
+    wanted = {
+        "--image-column": config.image_column,
+        "--caption-column": config.caption_column,
+    }
+    if config.split_column:
+        wanted["--split-column"] = config.split_column
+    rows = []
+    records = _json_lines(path) if path.suffix.lower() == ".jsonl" else _columns(path)
+    for where, record in records:
+        for option, column in wanted.items():
+            if column not in record:
+                raise UserError(
+                    f"{where}: expected a column {column!r} ({option}); the columns "
+                    f"are: {', '.join(record)}."
+                )
+        name = str(record[config.image_column] or "")
+        picture = (folder or path.parent) / name if name else None
+        captions = record[config.caption_column]
+        split = str(record[config.split_column]) if config.split_column else ""
+        for caption in captions if isinstance(captions, list) else [captions]:
+            rows.append(Row(where, picture, caption, split))
+    return rows
+
+
+def _columns(path):
+    """(where, {column: text}) for every row of a CSV or TSV file."""
+    style = {}
+    if path.suffix.lower() == ".tsv":
+        style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, **style)
+        try:
+            columns = next(reader, [])
+            for cells in reader:
+                where = f"{path}, line {reader.line_num}"
+                if len(cells) not in (0, len(columns)):
+                    raise UserError(
+                        f"{where}: expected {len(columns)} columns like the header's, "
+                        f"received {len(cells)}."
+                    )
+                if cells:
+                    yield where, dict(zip(columns, cells, strict=True))
+        except csv.Error as error:
+            raise UserError(f"{path}, line {reader.line_num}: {error}.") from None
+
+
+def _json_lines(path):
+    """(where, dict) for every line of a JSON lines file that is not blank."""
+    with open(path, encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{where}: expected JSON; {error}.") from None
+            if not isinstance(record, dict):
+                raise UserError(f"{where}: expected a JSON object, {{...}}.")
+            yield where, record
+
+
+def read_coco(config, path, folder):
+    """COCO's captions JSON: `images` and `annotations`."""
+    try:
+        content = json.loads(path.read_text("utf-8-sig"))
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        said = [(a["id"], a["image_id"], a["caption"]) for a in content["annotations"]]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: expected COCO's captions JSON with `images` (id, file_name) and "
+            f"`annotations` (id, image_id, caption); {type(error).__name__}: {error}."
+        ) from None
+    folder = folder or _pictures_beside(path)
+    rows = []
+    for number, image, caption in said:
+        where = f"{path}, annotation {number}"
+        if image not in names:
+            raise UserError(f"{where}: no image with the id {image}.")
+        rows.append(Row(where, folder / names[image], caption))
+    return rows
+
+
+def read_flickr(config, path, folder):
+    """Flickr8k's lines of `name.jpg#0<tab>caption`."""
+    folder = folder or _pictures_beside(path)
+    rows = []
+    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        name, tab, caption = line.partition("\t")
+        if not tab or "#" not in name:
+            raise UserError(
+                f"{where}: expected `name.jpg#0<tab>caption`, received {line[:60]!r}. "
+                "Tables need the ending .csv, .tsv or .jsonl."
+            )
+        rows.append(Row(where, folder / name.rpartition("#")[0], caption))
+    return rows
+
+
+def _pictures_beside(path):
+    beside = path.parent / "images"
+    return beside if beside.is_dir() else path.parent
+
+
+def checked(config, rows):
+    """The rows whose picture opens and whose caption says something.
+
+    Raises:
+        UserError: for the first bad row; with --skip-bad the bad ones are counted
+            in a warning instead.
+    """
+    texts = [row.caption if isinstance(row.caption, str) else "" for row in rows]
+    verdicts = {}  # A picture of five captions is opened once.
+    good, bad = [], []
+    for row, words in zip(rows, normalised(texts), strict=True):
+        if row.picture not in verdicts:
+            verdicts[row.picture] = _picture_error(row.picture)
+        error = verdicts[row.picture]
+        if not error and not words:
+            error = f"the caption is empty: {row.caption!r}"
+        if not error:
+            good.append(row)
+        elif config.skip_bad:
+            bad.append(f"{row.where}: {error}")
+        else:
+            raise UserError(
+                f"{row.where}: {error}. (--skip-bad counts and skips such rows.)"
+            )
+    if bad:
+        log.warning(
+            "Skipped %d of %d rows. The first: %s.", len(bad), len(rows), bad[0]
+        )
+    if not good:
+        raise UserError(f"{config.data}: no usable row is left of {len(rows)}.")
+    return good
+
+
+# As Pillow calls them; MPO is what many cameras write, a JPEG with previews.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
+
+
+def _picture_error(picture):
+    """Why a picture cannot be used, or "". Several times faster than decoding it."""
+    if picture is None:
+        return "the picture's name is empty"
+    if not picture.is_file():
+        return f"there is no picture {picture}"
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of a bomb; what it warns of is more than we take.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(picture) as opened:
+                if opened.format not in FORMATS:
+                    return (
+                        f"the picture {picture} is {opened.format}, not a JPEG, PNG, "
+                        "GIF, BMP or WebP"
+                    )
+                if math.prod(opened.size) > MAX_PIXELS:
+                    return f"the picture {picture} has more than {MAX_PIXELS} pixels"
+                if opened.format == "PNG":
+                    opened.verify()  # every checksum, without inflating
+                else:
+                    opened.draft("RGB", (8, 8))  # a JPEG at an eighth of its size
+                    opened.load()
+    except Exception as error:  # Pillow raises many kinds for broken files.
+        return f"the picture {picture} is broken ({error})"
+    return ""
+
+
+def split_rows(config, rows):
+    """Rows to splits: by their column, else by the hash of the picture's name.
+
+    All captions of a picture stay together, and without a column the same picture
+    falls into the same split whatever else is in the table.
+    """
+    parts = {"train": {}, "validation": {}, "test": {}}  # name -> picture -> captions
+    first = {}  # picture -> its first row's split
+    for row in rows:
+        name = _split_of_row(config, row)
+        if first.setdefault(row.picture, name) != name:
+            raise UserError(
+                f"{row.where}: expected every row of a picture in one split; "
+                f"{row.picture} is in {first[row.picture]} above and in {name} here."
+            )
+        parts[name].setdefault(str(row.picture), []).append(row.caption)
+    splits = Splits(*(Examples(list(p), list(p.values())) for p in parts.values()))
+    if not splits.train.files:
+        raise UserError(f"{config.data}: no picture falls into the training split.")
+    return splits
+
+
+def _split_of_row(config, row):
+    if not config.split_column:
+        return _split_by_hash(config.split, row.picture.name)
+    name = SPLIT_NAMES.get(row.split.strip().lower())
+    if name is None:
+        raise UserError(
+            f"{row.where}: expected train, val or test in column "
+            f"{config.split_column!r}, received {row.split!r}."
+        )
+    return name
+
+
+def _split_by_hash(shares, name):
+    try:
+        train, validation, test = (float(share) for share in shares.split("/"))
+        if train <= 0 or validation < 0 or test < 0:
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"--split expected three percentages like 90/5/5, received {shares!r}."
+        ) from None
+    position = _hash(name) % 10_000 / 10_000 * (train + validation + test)
+    if position < train:
+        return "train"
+    return "validation" if position < train + validation else "test"
+
+
+def _hash(text):
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+# tensorflow-datasets
+
+
+def from_tfds(config):
+    """A prepared set with the features `image` and `captions` (or `caption`).
+
+    The encoded pictures are held in memory. A set seldom comes with captions in its
+    test split, so the second half of its validation split is the test.
+    """
+    import tensorflow_datasets as tfds
+
+    name = config.data.removeprefix("tfds:")
+    folder = config.data_dir or tfds.core.constants.DATA_DIR
+    encoded = {"image": tfds.decode.SkipDecoding()}
+    try:
+        builder = tfds.builder(name, data_dir=config.data_dir or None)
+        held_out = [s for s in ("validation", "val") if s in builder.info.splits]
+        train, rest = (
+            builder.as_dataset(split=split, decoders=encoded)
+            for split in ("train", *(held_out or ["test"])[:1])
+        )
+    except Exception as error:  # tfds raises many kinds: no such set, no data.
+        reason = str(error).partition("\n")[0]  # A list of all sets may follow.
+        raise UserError(
+            f"{config.data}: expected this set prepared in {folder}. {reason} Prepare "
+            f"it where there is a network, with `tfds build {name} --data_dir FOLDER`, "
+            "and name that folder with --data-dir."
+        ) from None
+    features = train.element_spec
+    if "image" not in features or not {"captions", "caption"} & set(features):
+        raise UserError(
+            f"{config.data}: expected the features image and captions, received "
+            f"{', '.join(features)}."
+        )
+    train, rest = _examples_of(train), _examples_of(rest)
+    half = len(rest) // 2
+    return Splits(
+        train,
+        Examples(rest.files[:half], rest.captions[:half]),
+        Examples(rest.files[half:], rest.captions[half:]),
+    )
+
+
+def _examples_of(dataset):
+    """A tfds split with encoded pictures, as Examples."""
+    examples = Examples()
+    for record in dataset.as_numpy_iterator():
+        captions = record["captions"] if "captions" in record else record["caption"]
+        if isinstance(captions, dict):  # COCO has an id beside every text.
+            captions = captions["text"]
+        if isinstance(captions, bytes):
+            captions = [captions]
+        examples.files.append(record["image"])
+        examples.captions.append([text.decode() for text in captions])
+    return examples
+
+
+# Drawn scenes
+
+COLOURS = {
+    "red": (214, 40, 40),
+    "green": (46, 160, 67),
+    "blue": (38, 84, 214),
+    "yellow": (250, 204, 21),
+    "purple": (138, 43, 190),
+    "black": (25, 25, 25),
+}
+SHAPES = ("circle", "square", "triangle", "star", "cross")
+SIZES = {"small": 0.26, "large": 0.42}  # diameter, share of the side
+SIDE, FINER = 64, 4  # pixels; drawn this many times finer and scaled down
+
+
+@dataclasses.dataclass(frozen=True)
+class _Object:
+    colour: str
+    shape: str
+    x: float  # of the centre, share of the side
+    y: float
+    size: float
+
+    def __str__(self):
+        return f"{self.colour} {self.shape}"
+
+
+def builtin(config):
+    """Scenes of one to three coloured shapes and every sentence that is right.
+
+    - one object: its size, "a small red circle";
+    - two: how they lie to each other, "a red circle above a blue square" or "a blue
+      square below a red circle", beside each other: "left of", "right of";
+    - three: a list from left to right, "a red circle a blue square and a green star".
+
+    A sentence is right when it is one of the picture's references, all of which are
+    listed. Which objects may meet is decided by a hash: some pairs occur in the test
+    split only, some in validation only, so a caption must be put together from words
+    that never stood together in training. Single objects occur in training only.
+
+    The scenes are the same for every seed and on every machine.
+    """
+    return Splits(
+        _scenes("train", config.builtin_size),
+        _scenes("validation", max(20, config.builtin_size // 15)),
+        _scenes("test", max(40, config.builtin_size // 10)),
+    )
+
+
+def _scenes(split, count):
+    rng = random.Random(f"saccade scenes, {split}")
+    numbers = (1, 2, 2, 3) if split == "train" else (2, 2, 3)
+    examples = Examples(boxes=[])
+    while len(examples) < count:
+        number = _pick(rng, numbers)
+        names = _choose(rng, number)
+        while _split_of(names) != split:
+            names = _choose(rng, number)
+        scene = _arrange(rng, names)
+        grey = 225 + int(30 * rng.random())
+        examples.files.append(draw(scene, (grey, grey, grey)))
+        examples.captions.append(sentences(scene))
+        examples.boxes.append([{"word": o.shape, "box": _box(o)} for o in scene])
+    return examples
+
+
+def _pick(rng, items):
+    # Of Python's generators only `random()` promises the same numbers in every version.
+    return items[int(rng.random() * len(items))]
+
+
+def _choose(rng, number):
+    """(colour, shape) of as many objects, all different."""
+    names = []
+    while len(names) < number:
+        name = _pick(rng, tuple(COLOURS)), _pick(rng, SHAPES)
+        if name not in names:
+            names.append(name)
+    return names
+
+
+def _split_of(names):
+    """Where a scene belongs, by the most held out of its pairs of objects."""
+    words = sorted(f"{colour} {shape}" for colour, shape in names)
+    tenths = [_hash(f"{a} {b}") % 10 for a, b in itertools.combinations(words, 2)]
+    if 0 in tenths:
+        return "test"
+    return "validation" if 1 in tenths else "train"
+
+
+def _arrange(rng, names):
+    """Give the objects places, until they lie clearly; from left to right."""
+    number = len(names)
+    size = (
+        _pick(rng, tuple(SIZES.values())) if number == 1 else 0.28 + 0.06 * rng.random()
+    )
+    while True:
+        places = [
+            (size / 2 + (1 - size) * rng.random(), size / 2 + (1 - size) * rng.random())
+            for _ in names
+        ]
+        if _lie_clearly(places, size):
+            break
+    objects = [
+        _Object(colour, shape, x, y, size)
+        for (colour, shape), (x, y) in zip(names, places, strict=True)
+    ]
+    return sorted(objects, key=lambda o: o.x)
+
+
+def _lie_clearly(places, size):
+    """Whether nothing touches, and no sentence about it could be disputed."""
+    for (x0, y0), (x1, y1) in itertools.combinations(places, 2):
+        across, down = abs(x0 - x1), abs(y0 - y1)
+        if max(across, down) < 1.05 * size:
+            return False  # They touch.
+        if len(places) == 2 and max(across, down) < 2 * min(across, down):
+            return False  # Beside each other, or one above the other?
+        if len(places) == 3 and across < 0.7 * size:
+            return False  # Which one is further left?
+    return True
+
+
+def sentences(scene):
+    """Every right sentence about a scene (objects from left to right)."""
+    if len(scene) == 1:
+        size = next(name for name, size in SIZES.items() if size == scene[0].size)
+        return [f"a {size} {scene[0]}"]
+    if len(scene) == 3:
+        return [f"a {scene[0]} a {scene[1]} and a {scene[2]}"]
+    left, right = scene
+    if right.x - left.x > abs(right.y - left.y):
+        return [f"a {left} left of a {right}", f"a {right} right of a {left}"]
+    above, below = sorted(scene, key=lambda o: o.y)
+    return [f"a {above} above a {below}", f"a {below} below a {above}"]
+
+
+def _box(o):
+    half = o.size / 2
+    return (o.x - half, o.y - half, o.x + half, o.y + half)
+
+
+def draw(scene, background):
+    """The bytes of a PNG, 64 x 64."""
+    side = SIDE * FINER
+    picture = Image.new("RGB", (side, side), background)
+    pen = ImageDraw.Draw(picture)
+    for o in scene:
+        x0, y0, x1, y1 = (side * edge for edge in _box(o))
+        colour = COLOURS[o.colour]
+        if o.shape == "circle":
+            pen.ellipse((x0, y0, x1, y1), fill=colour)
+        else:
+            outline = [
+                (x0 + (x1 - x0) * x, y0 + (y1 - y0) * y) for x, y in OUTLINES[o.shape]
+            ]
+            pen.polygon(outline, fill=colour)
+    file = io.BytesIO()
+    picture.resize((SIDE, SIDE), Image.Resampling.BOX).save(file, "PNG")
+    return file.getvalue()
+
+
+def _star():
+    radii = (0.5, 0.21)
+    points = []
+    for i in range(10):
+        angle = math.pi * (i / 5 - 0.5)
+        radius = radii[i % 2]
+        points.append((0.5 + radius * math.cos(angle), 0.5 + radius * math.sin(angle)))
+    return points
+
+
+OUTLINES = {  # in a unit box
+    "square": [(0.05, 0.05), (0.95, 0.05), (0.95, 0.95), (0.05, 0.95)],
+    "triangle": [(0.5, 0.02), (1, 0.95), (0, 0.95)],
+    "star": _star(),
+    "cross": [
+        (0.33, 0),
+        (0.67, 0),
+        (0.67, 0.33),
+        (1, 0.33),
+        (1, 0.67),
+        (0.67, 0.67),
+        (0.67, 1),
+        (0.33, 1),
+        (0.33, 0.67),
+        (0, 0.67),
+        (0, 0.33),
+        (0.33, 0.33),
+    ],
+}

@@ -1,0 +1,197 @@
+"""The captioning model: an encoder sees the picture, a recurrent decoder tells it."""
+
+import keras
+from keras import layers
+
+from ...layers import (
+    AttentionRNN,
+    BahdanauAttention,
+    ConditionedCell,
+    ElmanCell,
+    GRUCell,
+    HardAttention,
+    LSTMCell,
+    Recurrent,
+)
+from ..core.config import UserError
+from .train import Captioner
+
+CELLS = {"elman": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}
+
+
+def build_model(config, vocabulary):
+    """The functional model that training fits.
+
+    Args:
+        config: a `Config`.
+        vocabulary: a `Vocabulary`, or its size.
+
+    Inputs: `image` uint8 (batch, size, size, 3); `tokens` int32 (batch, time), the
+    caption behind <start>, padded with 0.
+    Outputs: `logits` (batch, time, vocabulary), raw scores of the token that follows
+    each token; with attention also `attention` (batch, time, regions), where it
+    looked before saying it, and with hard attention `chosen`, what it drew.
+    """
+    vocabulary_size = getattr(vocabulary, "size", vocabulary)
+    size = config.image_size
+    image = keras.Input((size, size, 3), dtype="uint8", name="image")
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+
+    regions = build_encoder(config)(image)  # (batch, regions, features)
+    picture = layers.GlobalAveragePooling1D(name="picture")(regions)  # (batch, features)
+    words = layers.Embedding(
+        vocabulary_size, config.embedding, mask_zero=True, name="embedding"
+    )(tokens)  # (batch, time, embedding)
+    words = layers.Dropout(config.dropout, name="embedding_dropout")(words)
+
+    sequence = words
+    if config.condition == "first":
+        first = layers.Dense(config.embedding, name="picture_as_word")(picture)
+        first = layers.Reshape((1, config.embedding))(first)
+        sequence = layers.Concatenate(axis=1)([first, words])  # (batch, 1 + time, ...)
+
+    told, looked = run_decoder(config, sequence, regions, picture)
+    if config.condition == "first":  # Nothing is said after the picture alone.
+        told = [part[:, 1:] for part in told]
+        looked = {name: part[:, 1:] for name, part in looked.items()}
+
+    # Xu et al. 2015, equation 7: word, state and context vote on the next word.
+    votes = [
+        layers.Dense(config.embedding, name=f"vote_{i}")(part)
+        for i, part in enumerate(told)
+    ]
+    vote = layers.Activation("tanh", name="vote")(layers.Add()([words, *votes]))
+    vote = layers.Dropout(config.dropout, name="vote_dropout")(vote)
+    logits = layers.Dense(vocabulary_size, name="logits", dtype="float32")(vote)
+
+    return Captioner(
+        inputs={"image": image, "tokens": tokens},
+        outputs={"logits": logits, **looked},
+        name="captioning",
+    )
+
+
+def run_decoder(config, sequence, regions, picture):
+    """The recurrent part: ([h, context], where it looked by name)."""
+    cell = CELLS[config.cell](config.units_rnn)
+    if config.condition == "every":
+        cell = ConditionedCell(cell)
+
+    if config.attention == "none":
+        rnn = Recurrent(cell, return_sequences=True, name="decoder")
+        if config.condition == "every":
+            return [rnn(sequence, memory=picture)], {}
+        if config.condition == "first":
+            return [rnn(sequence)], {}
+        state = [
+            layers.Dense(n, "tanh", name=f"initial_state_{i}")(picture)
+            for i, n in enumerate(rnn.state_size)
+        ]
+        return [rnn(sequence, initial_state=state)], {}
+
+    attention = BahdanauAttention(config.attention_units)
+    if config.attention == "hard":
+        attention = HardAttention(config.attention_units, seed=config.seed)
+    rnn = AttentionRNN(cell, attention, penalty=config.penalty, name="decoder")
+    seen = rnn(sequence, memory=regions)
+    looked = {"attention": seen["weights"]}
+    if config.attention == "hard":
+        looked["chosen"] = seen["chosen"]
+    return [seen["outputs"], seen["contexts"]], looked
+
+
+def build_encoder(config):
+    """Picture in, regions out: (batch, size, size, 3) -> (batch, regions, features)."""
+    if config.backbone == "small":
+        return small_encoder(config)
+    backbone = keras_backbone(config)
+    backbone.trainable = config.fine_tune
+    return keras.Sequential(
+        [
+            keras.Input((config.image_size, config.image_size, 3)),
+            backbone,
+            layers.Reshape((-1, backbone.output_shape[-1])),
+            layers.Dropout(config.dropout),
+        ],
+        name="encoder",
+    )
+
+
+def small_encoder(config):
+    """A plain convolutional network; every stage halves the picture.
+
+    The stem strides instead of pooling: at full size a convolution costs four times
+    as much, and 64-pixel pictures lose nothing by it.
+    """
+    encoder = keras.Sequential(name="encoder")
+    encoder.add(keras.Input((config.image_size, config.image_size, 3)))
+    encoder.add(layers.Rescaling(1 / 127.5, offset=-1))
+    for stage, filters in enumerate(config.filters):
+        width, stride = (5, 2) if stage == 0 else (3, 1)
+        encoder.add(
+            layers.Conv2D(filters, width, stride, padding="same", use_bias=False)
+        )
+        encoder.add(layers.BatchNormalization())
+        encoder.add(layers.ReLU())
+        if 0 < stage < len(config.filters) - 1:
+            encoder.add(layers.MaxPooling2D())
+    encoder.add(layers.Reshape((-1, config.filters[-1])))
+    encoder.add(layers.Dropout(config.dropout))
+    return encoder
+
+
+def keras_backbone(config):
+    """A network of keras.applications without its head; takes pixels 0 to 255."""
+    apps = keras.applications
+    builders = {
+        "mobilenet": (apps.MobileNet, apps.mobilenet),
+        "mobilenetv3": (apps.MobileNetV3Small, None),
+        "efficientnetv2": (apps.EfficientNetV2B0, None),
+        "inceptionv3": (apps.InceptionV3, apps.inception_v3),
+        "resnet50v2": (apps.ResNet50V2, apps.resnet_v2),
+    }
+    build, module = builders[config.backbone]
+    shape = (config.image_size, config.image_size, 3)
+    weights = config.backbone_weights
+    if weights in ("none", "imagenet"):
+        weights = None if weights == "none" else weights
+        network = build(include_top=False, weights=weights, input_shape=shape)
+    else:
+        network = load_backbone(build, weights, shape)
+    if module is None:  # Its first layer rescales the pixels itself.
+        return network
+    pixels = keras.Input(shape)
+    return keras.Model(
+        pixels, network(module.preprocess_input(pixels)), name=config.backbone
+    )
+
+
+def load_backbone(build, path, shape):
+    """A keras.applications network with weights from a file, without its head.
+
+    The file may hold the network with its 1,000 ImageNet classes or without.
+    """
+    try:
+        whole = build(include_top=True, weights=None, input_shape=shape)
+        whole.load_weights(path)
+    except FileNotFoundError:
+        raise UserError(
+            f"--backbone-weights expected none, imagenet or the path of a "
+            f".weights.h5 file; no file {path}."
+        ) from None
+    except ValueError:
+        headless = build(include_top=False, weights=None, input_shape=shape)
+        try:
+            headless.load_weights(path)
+        except ValueError as error:
+            raise UserError(
+                f"The weights in {path} do not fit {headless.name}, neither with its "
+                f"classes nor without. Keras says: {error}"
+            ) from None
+        return headless
+    pooling = [
+        layer
+        for layer in whole.layers
+        if isinstance(layer, layers.GlobalAveragePooling2D)
+    ]
+    return keras.Model(whole.input, pooling[-1].input, name=whole.name)

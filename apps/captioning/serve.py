@@ -1,0 +1,288 @@
+"""From a picture to a sentence: the same graph for validation, predict and export."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from ...layers import decoding
+from ..core import image as image_core
+from ..core import plot
+from ..core.config import UserError
+from ..core.metrics import caption_metrics
+from .config import Decode
+
+BATCH = 64
+
+
+def begin(model, config, pixels, beam=1):
+    """What decoding starts from: a `step` function and the first state.
+
+    Args:
+        pixels: uint8 (batch, size, size, 3).
+        beam: hypotheses per picture; what `step` closes over has batch * beam rows.
+    """
+    layer = model.get_layer
+    decoder, embed = layer("decoder"), layer("embedding")
+    attends = config.attention != "none"
+
+    regions = layer("encoder")(pixels, training=False)  # (batch, regions, features)
+    picture = tf.reduce_mean(regions, axis=1)
+    memory = None
+    if attends:
+        memory = decoder.prepare_memory(regions)
+    elif config.condition == "every":
+        memory = decoder.prepare_memory(picture)
+
+    if attends:
+        state = decoder.initial_state_from(regions)
+    elif config.condition == "initial":
+        state = [
+            layer(f"initial_state_{i}")(picture)
+            for i in range(len(decoder.state_size))
+        ]
+    else:
+        state = decoder.get_initial_state(tf.shape(pixels)[0])
+    if config.condition == "first":
+        _, state = decoder.step(layer("picture_as_word")(picture), state, memory)
+
+    if memory is not None:
+        memory = decoding.repeat_rows(memory, beam)
+
+    def step(tokens, state):
+        word = embed(tokens)  # (rows, embedding)
+        told, state = decoder.step(word, state, memory)
+        parts = [told["outputs"], told["contexts"]] if attends else [told]
+        votes = [layer(f"vote_{i}")(part) for i, part in enumerate(parts)]
+        vote = tf.tanh(tf.add_n([tf.cast(word, votes[0].dtype), *votes]))
+        logits = layer("logits")(vote)
+        return (logits, state, told["weights"]) if attends else (logits, state)
+
+    return step, state
+
+
+def speak(model, config, vocabulary, pixels, options):
+    """Captions as tokens: a `decoding.Decoded` without n_best.
+
+    Args:
+        pixels: uint8 (batch, size, size, 3).
+        options: a `Decode`, how to choose the words.
+    """
+    step, state = begin(model, config, pixels, beam=options.beam)
+    start = tf.fill([tf.shape(pixels)[0]], vocabulary.start)
+    common = {
+        "start": start,
+        "end": vocabulary.end,
+        "max_length": config.max_length,
+        "min_length": 1,
+        "suppress": (vocabulary.pad, vocabulary.unknown, vocabulary.start),
+        "pad": vocabulary.pad,
+    }
+    if options.temperature:
+        return decoding.sample(
+            step,
+            state,
+            seed=options.seed,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            **common,
+        )
+    if options.beam == 1:
+        return decoding.greedy(step, state, **common)
+    best = decoding.beam_search(
+        step,
+        state,
+        beam=options.beam,
+        length_penalty=options.length_penalty,
+        **common,
+    )
+    return decoding.Decoded(*(None if x is None else x[:, 0] for x in best))
+
+
+def answer(vocabulary, decoded, ok):
+    """The dict that a client gets; every entry has the batch as first dimension.
+
+    A picture that could not be read (`ok` False) gets an empty caption.
+    """
+    tokens = tf.where(ok[:, None], decoded.tokens, vocabulary.pad)
+    result = {
+        "caption": vocabulary.decode(tokens),
+        "score": tf.where(ok, decoded.scores, 0.0),
+        "tokens": tokens,
+        "length": tf.where(ok, decoded.lengths, 0),
+        "ok": ok,
+    }
+    if decoded.weights is not None:
+        result["attention"] = tf.where(ok[:, None, None], decoded.weights, 0.0)
+    return result
+
+
+def responder(model, config, vocabulary, options):
+    """The whole way as one graph: image_bytes string (batch,) -> `answer`."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def respond(image_bytes):
+        pixels, ok = image_core.decode(image_bytes, config.image_size)
+        return answer(
+            vocabulary, speak(model, config, vocabulary, pixels, options), ok
+        )
+
+    return respond
+
+
+def predict(model, config, vocabulary, inputs, options):
+    """Captions for pictures: a list of dicts, one per input, in their order.
+
+    Args:
+        inputs: paths, or the bytes of encoded pictures.
+
+    Returns:
+        per picture: `caption` str, `score` float (natural log of its probability),
+        `ok` bool, `tokens` and, with attention, `words` and `attention`
+        (words, regions).
+    """
+    return from_signature(responder(model, config, vocabulary, options), inputs)
+
+
+def from_signature(respond, inputs):
+    """As `predict`, through a function of image_bytes: a graph or an export's."""
+    contents = [read_bytes(item) for item in inputs]
+    answers = []
+    for i in range(0, len(contents), BATCH):
+        batch = respond(image_bytes=tf.constant(contents[i : i + BATCH]))
+        batch = {name: value.numpy() for name, value in batch.items()}
+        for row in range(len(batch["ok"])):
+            answers.append(_for_people({k: v[row] for k, v in batch.items()}))
+    return answers
+
+
+def _for_people(row):
+    length = int(row["length"])
+    caption = row["caption"].decode()
+    said = {
+        "caption": caption,
+        "score": float(row["score"]),
+        "ok": bool(row["ok"]),
+        "tokens": row["tokens"][:length].tolist(),
+    }
+    if "attention" in row:
+        said["attention"] = row["attention"][:length]
+    return said
+
+
+def draw(inputs, answers, config):
+    """A figure: every picture once per word, with where the network looked for it.
+
+    Args:
+        inputs: the paths or bytes that `predict` was given; answers: what it returned.
+
+    Raises:
+        UserError: the answers come from a model without attention.
+    """
+    rows = []
+    for item, said in zip(inputs, answers, strict=True):
+        if "attention" not in said:
+            raise UserError(
+                "--plot draws where the network looked, but this model was trained with "
+                "--attention=none. Train one with --attention=soft or hard."
+            )
+        if not said["ok"]:
+            continue
+        pixels, _ = image_core.decode(tf.constant([read_bytes(item)]), config.image_size)
+        caption = said["caption"]
+        words = caption.split() if config.units == "words" else list(caption)
+        rows.append((pixels[0].numpy(), words, said["attention"][: len(words)]))
+    if not rows:
+        raise UserError("No picture could be read, so there is nothing to draw.")
+    return plot.attention_sheet(rows)
+
+
+def read_bytes(item):
+    """The bytes of a picture: of the file at a path, or as they are."""
+    if isinstance(item, bytes):
+        return item
+    path = pathlib.Path(item)
+    if not path.is_file():
+        raise UserError(f"Expected a picture file, found none at {path}.")
+    return path.read_bytes()
+
+
+def evaluate(model, config, vocabulary, examples, options):
+    """Test figures from free-running decoding; `decode` says how it decoded.
+
+    Where the data names the boxes of its objects (builtin), also how much of the
+    attention lies on the object that is being named: `attention_on_object` is the
+    share of the map inside its box, `object_area` the box's share of the picture,
+    `attention_ratio` the quotient of the two.
+    """
+    answers = predict(model, config, vocabulary, examples.files, options)
+    references = [vocabulary.canonical(c) for c in examples.captions]
+    said = [a["caption"] for a in answers]
+    figures = caption_metrics(said, references, config.units)
+    if examples.boxes and config.attention != "none":
+        figures |= attention_on_objects(answers, examples.boxes)
+    return {**figures, "pictures": len(answers), "decode": options.describe()}
+
+
+def attention_on_objects(answers, boxes):
+    """Mean share of the attention inside the box of the object being named.
+
+    Only words that name exactly one object of their picture count.
+    """
+    inside, areas = [], []
+    for said, objects in zip(answers, boxes, strict=True):
+        side = round(said["attention"].shape[1] ** 0.5)
+        for word, looked in zip(said["caption"].split(), said["attention"], strict=False):
+            named = [o["box"] for o in objects if o["word"] == word]
+            if len(named) != 1:
+                continue
+            cover = box_cover(named[0], side)
+            inside.append(float(np.sum(looked.reshape(side, side) * cover)))
+            areas.append(float(np.mean(cover)))
+    if not inside:
+        return {}
+    share, area = float(np.mean(inside)), float(np.mean(areas))
+    return {
+        "attention_on_object": 100 * share,
+        "object_area": 100 * area,
+        "attention_ratio": share / area,
+    }
+
+
+def box_cover(box, side):
+    """How much of each cell of a side x side grid a box covers, 0 to 1."""
+    x0, y0, x1, y1 = (side * edge for edge in box)
+    cells = np.arange(side)
+
+    def overlap(low, high):
+        return np.clip(np.minimum(high, cells + 1) - np.maximum(low, cells), 0, 1)
+
+    return overlap(y0, y1)[:, None] * overlap(x0, x1)[None, :]
+
+
+def exported_options(config):
+    """How an export decodes: fixed, because a client sends bytes and nothing else."""
+    return Decode(beam=config.serve_beam)
+
+
+def signatures(model, config, vocabulary, options):
+    """The export's functions by name: image_bytes string (batch,) in, `answer` out.
+
+    `serving_default` holds no XLA, which TF Serving switches off unless told
+    otherwise; `serving_xla` compiles everything between the bytes and the strings.
+    """
+    compiled = tf.function(
+        lambda pixels: speak(model, config, vocabulary, pixels, options),
+        jit_compile=True,
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_xla(image_bytes):
+        pixels, ok = image_core.decode(image_bytes, config.image_size)
+        return answer(vocabulary, compiled(pixels), ok)
+
+    return {
+        "serving_default": responder(model, config, vocabulary, options),
+        "serving_xla": serving_xla,
+    }

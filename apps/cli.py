@@ -1,0 +1,267 @@
+"""The command line: `saccade VERB APP ...`, thin over `apps.core.app`.
+
+TensorFlow is imported only by the verbs that need it: `list` and `--help` answer at
+once.
+"""
+
+import json
+import logging
+import os
+import pathlib
+import sys
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import REGISTRY, load, load_config_module
+from .core.config import UserError, help_rows, parse_overrides, split_arguments
+
+OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+cli = typer.Typer(
+    name="saccade",
+    help="Recurrent networks that read, look and speak step by step.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+
+def main():
+    """The console script: user errors are one line, not a traceback."""
+    quiet_tensorflow()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("saccade").setLevel(logging.INFO)
+    try:
+        cli()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def quiet_tensorflow():
+    """Silence TensorFlow's start-up messages, here and nowhere in the library."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _version(asked: bool):
+    if asked:
+        import importlib.metadata
+
+        print(f"saccade {importlib.metadata.version('saccade')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+):
+    pass
+
+
+@cli.command("list")
+def list_apps():
+    """The apps and what they do.
+
+    Example: `saccade list`
+    """
+    table = Table("app", "what it does", box=None)
+    for name, entry in REGISTRY.items():
+        table.add_row(name, entry.summary)
+    console.print(table)
+
+
+@cli.command(context_settings=OPEN)
+def data(context: typer.Context, app: str):
+    """What is in an app's data: counts, lengths, samples.
+
+    Example: `saccade data captioning --data MY_FOLDER --caption-column text`
+    """
+    config = parse_overrides(load_config_module(app).Config, context.args)
+    table = Table(box=None, show_header=False)
+    for name, fact in load(app).describe_data(config).items():
+        table.add_row(name, str(fact))
+    console.print(table)
+
+
+@cli.command(context_settings={**OPEN, "help_option_names": []})
+def train(
+    context: typer.Context,
+    app: str = typer.Argument(""),
+    preset: str = typer.Option("default", help="tiny, default or paper."),
+    out: str = typer.Option("", help="The run's folder; runs/APP/TIME by default."),
+    resume: bool = typer.Option(False, help="Go on with a run that was stopped."),
+    help: bool = typer.Option(False, "--help", help="Show this and the app's options."),
+):
+    """Train a model and measure it on the test split.
+
+    Every option of the app can be set as `--key=value`.
+
+    Example: `saccade train captioning --data MY_FOLDER --minutes 15 --cell gru`
+    """
+    if help or not app:
+        print(context.get_help())
+        if app:
+            show_options(load_config_module(app).Config, f"Options of {app}")
+        raise typer.Exit
+    modules = load_config_module(app)
+    if preset not in modules.PRESETS:
+        known = ", ".join(modules.PRESETS)
+        raise UserError(f"--preset expected one of {known}; received {preset!r}.")
+    if resume and context.args:
+        raise UserError(
+            "--resume takes every setting from the run's config.json; leave out "
+            f"{' '.join(context.args)}."
+        )
+    config = parse_overrides(modules.PRESETS[preset](), context.args)
+    try:
+        run = load(app).train(config, out or None, resume)
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. The best weights so far are kept; go on with --resume.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+    show_figures(run.metrics)
+    console.print(f"run: {run.folder}")
+
+
+@cli.command(context_settings=OPEN)
+def evaluate(
+    context: typer.Context,
+    app: str,
+    data: str = typer.Option("", help="Other data than the run's own."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object instead."),
+):
+    """Measure a trained model: `saccade evaluate APP [RUN] [--key=value]`.
+
+    Without RUN, the newest run. How it decodes can be set: `--beam`, `--temperature` ...
+
+    Example: `saccade evaluate captioning --beam 5`
+    """
+    loaded, words, decode = _run_and_words(app, context.args)
+    if words:
+        raise UserError(f"Expected one run's folder, received also {' '.join(words)}.")
+    figures = loaded.evaluate(data or None, **decode)
+    print(json.dumps(figures)) if as_json else show_figures(figures)
+
+
+@cli.command(context_settings=OPEN)
+def predict(
+    context: typer.Context,
+    app: str,
+    plot: str = typer.Option("", help="Draw where the network looked into this PNG."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object per line."),
+):
+    """Answer for inputs: `saccade predict APP [RUN] INPUT ... [--key=value]`.
+
+    RUN is a run's folder or an export's; without it, the newest run. INPUT is a file, a
+    pattern, or `-` for file names on standard input.
+
+    Example: `saccade predict captioning cat.jpg "more/*.png" --beam 5 --plot looked.png`
+    """
+    loaded, words, decode = _run_and_words(app, context.args)
+    inputs = _inputs(words)
+    answers = loaded.predict(inputs, **decode)
+    for name, said in zip(inputs, answers, strict=True):
+        if as_json:
+            print(json.dumps({"input": name, **_plain(said)}, ensure_ascii=False))
+        elif said["ok"]:
+            print(f"{name}: {said['caption']}  ({said['score']:.2f})")
+        else:
+            print(f"{name}: could not be read", file=sys.stderr)
+    if plot:
+        loaded.draw(inputs, answers).savefig(plot)
+        print(f"drawn: {plot}", file=sys.stderr)
+    if not all(said["ok"] for said in answers):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def export(
+    app: str,
+    run: str = typer.Argument("", help="A run's folder; without it, the newest."),
+    to: str = typer.Option("saved_models", help="TF Serving's folder of models."),
+):
+    """Write a SavedModel that TF Serving loads: TO/APP/VERSION.
+
+    Example: `saccade export captioning --to saved_models`
+    """
+    console.print(f"exported: {load(app).load(run or None).export(to)}")
+
+
+@cli.command()
+def demo(
+    app: str = typer.Argument("captioning"),
+    out: str = typer.Option("demo", help="Folder of the run and its picture."),
+    preset: str = typer.Option("default", help="tiny, default or paper."),
+    to: str = typer.Option("saved_models", help="Folder of the export."),
+):
+    """The whole way on embedded data: train, measure, look, export, serve.
+
+    Example: `saccade demo captioning`
+    """
+    from .core.demo import run_demo
+
+    run_demo(load(app), preset, pathlib.Path(out), to, show_figures)
+
+
+def show_options(config, title):
+    table = Table("option", "default", "what it is", title=title, box=None)
+    for flag, default, text in help_rows(config):
+        table.add_row(flag, default, text)
+    console.print(table)
+
+
+def show_figures(figures):
+    table = Table(box=None, show_header=False)
+    for name, value in figures.items():
+        shown = f"{value:.2f}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)
+
+
+def _run_and_words(app, arguments):
+    """The loaded run or export, the other plain words, the decode options."""
+    decode = load_config_module(app).Decode
+    words, options = split_arguments(decode, arguments)
+    chosen = parse_overrides(decode, options)
+    default = decode()
+    given = {
+        name: value
+        for name, value in vars(chosen).items()
+        if value != getattr(default, name)
+    }
+    folder = None
+    if words and pathlib.Path(words[0]).is_dir():
+        folder, *words = words
+    return load(app).load(folder), words, given
+
+
+def _inputs(words):
+    if not words:
+        raise UserError("Expected at least one input: a file, a pattern, or -.")
+    inputs = []
+    for word in words:
+        if word == "-":
+            inputs += [line.strip() for line in sys.stdin if line.strip()]
+        elif any(c in word for c in "*?["):
+            path = pathlib.Path(word)
+            root = pathlib.Path(path.anchor or ".")
+            found = sorted(str(p) for p in root.glob(str(path.relative_to(path.anchor))))
+            if not found:
+                raise UserError(f"No file matches {word!r}.")
+            inputs += found
+        else:
+            inputs.append(word)
+    return inputs
+
+
+def _plain(value):
+    """Arrays to lists, so that JSON takes them."""
+    return {k: v.tolist() if hasattr(v, "tolist") else v for k, v in value.items()}

@@ -1,0 +1,258 @@
+"""App: the record that ties a task's pieces together, and the Python door.
+
+    from saccade.apps.captioning import APP
+
+    run = APP.train(APP.presets["tiny"]())
+    run.evaluate()
+    run.predict(["cat.png"])
+    run.export("saved_models")
+
+The command line and the notebooks are thin over this.
+"""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+import types
+
+import keras
+import tensorflow as tf
+
+from .config import UserError, from_json, to_json
+from .training import write_text
+
+RUNS = pathlib.Path("runs")
+
+
+@dataclasses.dataclass(frozen=True)
+class App:
+    """A task, by the modules of its folder. What each module must offer:
+
+    config: `Config`, `Decode` (frozen dataclasses), `PRESETS` by name.
+    data:   `load_data(config)` -> splits with .train, .validation, .test;
+            `describe(splits)` -> dict of facts for people;
+            `example()` -> one raw request as a client sends it;
+            `learn(config, splits)` -> (config, assets), what must be learned from the
+            data before a model can be built, a vocabulary for instance, with
+            `to_json()`; the config comes back with open fields filled in;
+            `assets_from_json(text)` -> assets.
+    model:  `build_model(config, assets)` -> keras.Model.
+    train:  `fit(model, config, assets, splits, folder, resume, planned)` -> config
+            with the number of steps filled in; calls `planned(config)` with it before
+            the first step, so that the folder can say what is being trained.
+    serve:  `exported_options(config)` -> the `Decode` of an export;
+            `evaluate(model, config, assets, examples, options)` -> dict of figures;
+            `predict(model, config, assets, inputs, options)` -> list of dicts;
+            `draw(inputs, answers, config)` -> matplotlib Figure;
+            `signatures(model, config, assets, options)` -> dict of tf.functions;
+            `from_signature(function, inputs)` -> as `predict`, from an export.
+    """
+
+    name: str
+    summary: str
+    config: types.ModuleType
+    data: types.ModuleType
+    model: types.ModuleType
+    training: types.ModuleType
+    serve: types.ModuleType
+
+    @property
+    def presets(self):
+        return self.config.PRESETS
+
+    @property
+    def Config(self):
+        return self.config.Config
+
+    @property
+    def decode_options(self):
+        return self.config.Decode()
+
+    def example(self):
+        """One raw request, as a client would send it."""
+        return self.data.example()
+
+    def describe_data(self, config):
+        """Facts about the data that `config` names, for people."""
+        return self.data.describe(self.data.load_data(config))
+
+    def train(self, config=None, out=None, resume=False):
+        """Train a model and evaluate it on the test split.
+
+        Args:
+            config: a `Config`; the preset "default" where it is None. With `resume`
+                the folder's own config.json is used instead.
+            out: the run's folder; None: `runs/<app>/<time>`. Must be new or empty,
+                unless `resume`.
+            resume: go on from the last checkpoint in `out` (None: the newest run).
+
+        Returns:
+            the Run, with the best weights and the test figures in `metrics`.
+        """
+        if resume:
+            folder = pathlib.Path(out) if out else self._newest()
+            config = _read_config(self.Config, folder)
+        else:
+            config = config or self.presets["default"]()
+            folder = self._new_folder(out)
+        keras.utils.set_random_seed(config.seed)
+        splits = self.data.load_data(config)
+        config, assets = self.data.learn(config, splits)
+        model = self.model.build_model(config, assets)
+
+        def planned(config):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / "assets.json", assets.to_json())
+            write_text(folder / "config.json", to_json(config))
+
+        config = self.training.fit(
+            model, config, assets, splits, folder, resume, planned
+        )
+        run = Run(self, config, assets, model, folder)
+        if len(splits.test):
+            run.evaluate()
+        return run
+
+    def load(self, path=None):
+        """A trained model: from a run's folder, or from an export's version folder.
+
+        Args:
+            path: None for the newest run of this app.
+
+        Returns:
+            Run or Export; both have `predict`.
+        """
+        folder = pathlib.Path(path) if path else self._newest()
+        if (folder / "saved_model.pb").exists():
+            return Export(self, folder)
+        config = _read_config(self.Config, folder)
+        if not (folder / "model.keras").exists():
+            raise UserError(
+                f"{folder} holds no model.keras: its training has not finished a round "
+                f"yet. Go on with: saccade train {self.name} --resume --out {folder}"
+            )
+        assets = self.data.assets_from_json((folder / "assets.json").read_text("utf-8"))
+        model = self.model.build_model(config, assets)
+        trained = keras.models.load_model(folder / "model.keras", compile=False)
+        model.set_weights(trained.get_weights())
+        run = Run(self, config, assets, model, folder)
+        if (folder / "metrics.json").exists():
+            run.metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        return run
+
+    def _newest(self):
+        runs = sorted(RUNS.glob(f"{self.name}/*/config.json"))
+        if not runs:
+            raise UserError(
+                f"No run of {self.name} in {RUNS / self.name}. Train one first: "
+                f"saccade train {self.name}"
+            )
+        return runs[-1].parent
+
+    def _new_folder(self, out):
+        if out is None:
+            now = datetime.datetime.now()
+            folder = RUNS / self.name / now.strftime("%Y-%m-%d-%H%M%S-%f")
+        else:
+            folder = pathlib.Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(
+                f"{folder} is there already and not empty. Name a new folder with "
+                "--out, or go on training with --resume."
+            )
+        return folder
+
+
+@dataclasses.dataclass
+class Run:
+    """A trained model with everything it needs. `metrics`: its last test figures."""
+
+    app: App
+    config: object
+    assets: object
+    model: keras.Model
+    folder: pathlib.Path
+    metrics: dict = dataclasses.field(default_factory=dict)
+
+    def evaluate(self, data=None, **options):
+        """Figures on the test split, from free-running decoding.
+
+        Args:
+            data: None for the test split of the run's own data; a value of the
+                config's `data`; or examples.
+            options: fields of the app's `Decode`.
+        """
+        own = data is None
+        if own:
+            data = self.config.data
+        if isinstance(data, str):
+            config = dataclasses.replace(self.config, data=data)
+            data = self.app.data.load_data(config).test
+        if not len(data):
+            raise UserError(
+                "The test split is empty: there is nothing to evaluate. Give the data "
+                "a test split, or more pictures."
+            )
+        figures = self.app.serve.evaluate(
+            self.model, self.config, self.assets, data, _options(self.app, options)
+        )
+        if own:
+            self.metrics = figures
+            write_text(self.folder / "metrics.json", json.dumps(figures, indent=1))
+        return figures
+
+    def predict(self, inputs, **options):
+        """Answers for raw inputs: a list of dicts, one per input, in their order."""
+        return self.app.serve.predict(
+            self.model, self.config, self.assets, inputs, _options(self.app, options)
+        )
+
+    def draw(self, inputs, answers):
+        """A matplotlib Figure of what `predict` returned for these inputs."""
+        return self.app.serve.draw(inputs, answers, self.config)
+
+    def export(self, to="saved_models"):
+        """Write the SavedModel `<to>/<app>/<next version>`; returns its folder."""
+        from .export import write_export
+
+        return write_export(self, to)
+
+
+@dataclasses.dataclass
+class Export:
+    """A SavedModel on disk, used as TF Serving would use it."""
+
+    app: App
+    folder: pathlib.Path
+
+    def __post_init__(self):
+        self._loaded = tf.saved_model.load(str(self.folder))
+
+    def predict(self, inputs, **options):
+        """As `Run.predict`; how it decodes was fixed when it was exported."""
+        if options:
+            raise UserError(
+                f"An export decodes as it was exported; received {', '.join(options)}. "
+                "Give these options with a run's folder instead."
+            )
+        function = self._loaded.signatures["serving_default"]
+        return self.app.serve.from_signature(function, inputs)
+
+
+def _options(app, options):
+    try:
+        return dataclasses.replace(app.decode_options, **options)
+    except TypeError as error:
+        known = [f.name for f in dataclasses.fields(app.decode_options)]
+        raise UserError(f"{error}. Decode options: {', '.join(known)}.") from None
+
+
+def _read_config(cls, folder):
+    path = folder / "config.json"
+    if not path.exists():
+        raise UserError(
+            f"{folder} is no run's folder and no export: expected a config.json or a "
+            "saved_model.pb in it."
+        )
+    return from_json(cls, path.read_text("utf-8"))

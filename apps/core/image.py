@@ -1,0 +1,286 @@
+"""The one picture decoder: in the graph, for training, evaluation and export alike."""
+
+import functools
+import pathlib
+
+import tensorflow as tf
+
+from .config import UserError
+
+# A larger picture counts as broken. It is about what the largest cameras take, and
+# resizing it needs about 1 GB; a few hostile kilobytes can claim much more.
+MAX_PIXELS = 2**26
+MAX_MEMORY = 2**31  # Bytes of decoded pictures that training keeps.
+
+_CHUNK = 512  # Files that `read` holds in memory undecoded.
+
+
+def decode(image_bytes, size):
+    """Decode pictures to squares of one size.
+
+    JPEG, PNG, GIF (its first frame), BMP and WebP; grey, palette, colour or CMYK,
+    with or without alpha, 8 or 16 bit. Transparent parts lie on white. A picture is
+    scaled to fit (bilinear, antialiased) and centred on white, so its shape is kept;
+    one that is size x size already is not touched. A camera's EXIF turn is not
+    applied.
+
+    What cannot be decoded gives a white square and `ok` False, and changes nothing
+    else in the batch: no bytes at all, other files, truncated ones, a damaged header
+    or checksum, more than `MAX_PIXELS`; also BMP with fewer than 8 bits a pixel or
+    run-length compression. What no decoder can notice stays `ok`: a JPEG, GIF or BMP
+    whose damage reads as other colours, junk behind the picture's end.
+
+    Args:
+        image_bytes: string tensor of any shape, usually () or (batch,).
+        size: height and width of the result in pixels, an int.
+
+    Returns:
+        `(pixels, ok)`: uint8 (..., size, size, 3) and bool (...), where `...` is the
+        shape of `image_bytes`.
+    """
+    flat = tf.reshape(image_bytes, [-1])
+    count = tf.size(flat, out_type=tf.int64)
+
+    # An error cannot be caught in a graph, except in a tf.data pipeline, which can
+    # leave out the elements that raise one. The index tells which ones arrived.
+    pictures = tf.data.Dataset.range(count).map(
+        lambda i: (i, _decode_one(flat[i], size)), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    # One more, in row `count`: there is a batch even if all others are missing.
+    white = tf.fill([size, size, 3], tf.constant(255, tf.uint8))
+    last = tf.data.Dataset.from_tensors((count, white))
+    pictures = pictures.ignore_errors().concatenate(last)
+    rows, arrived = pictures.batch(count + 1).get_single_element()
+
+    pixels = tf.fill([count + 1, size, size, 3], tf.constant(255, tf.uint8))
+    pixels = tf.tensor_scatter_nd_update(pixels, rows[:, None], arrived)[:count]
+    ok = tf.scatter_nd(rows[:, None], tf.ones_like(rows), [count + 1])[:count] > 0
+
+    shape = tf.shape(image_bytes)
+    pixels = tf.reshape(pixels, tf.concat([shape, [size, size, 3]], axis=0))
+    return pixels, tf.reshape(ok, shape)
+
+
+def read(files, size):
+    """Decode pictures into memory, by `decode`.
+
+    Args:
+        files: list of paths (str) or of encoded pictures (bytes).
+        size: height and width of the result in pixels.
+
+    Returns:
+        uint8 (n, size, size, 3).
+
+    Raises:
+        UserError: a file is missing or cannot be decoded; the message names it.
+    """
+    decode_batch = _decoder(size)
+    parts = []
+    for start in range(0, len(files), _CHUNK):
+        chunk = files[start : start + _CHUNK]
+        pixels, ok = decode_batch(tf.constant([_contents(file) for file in chunk]))
+        for i, file in enumerate(chunk):
+            if not ok[i]:
+                name = f"picture {start + i}" if isinstance(file, bytes) else file
+                raise UserError(
+                    f"{name}: expected a JPEG, PNG, GIF, BMP or WebP picture, received "
+                    "something that cannot be decoded as one."
+                )
+        parts.append(pixels)
+    if not parts:
+        return tf.zeros([0, size, size, 3], tf.uint8)
+    return tf.concat(parts, axis=0)
+
+
+def shift_and_zoom(pixels, shift, zoom, seed):
+    """Move and scale every picture at random, as a pure function of `seed`.
+
+    Args:
+        pixels: uint8 (batch, size, size, 3).
+        shift: at most, as a share of the side.
+        zoom: at most, in or out, as a share.
+        seed: int32 (2,).
+
+    Returns:
+        uint8 (batch, size, size, 3); what was outside of the picture is white.
+    """
+    batch, size = tf.shape(pixels)[0], pixels.shape[1]
+    draws = tf.random.stateless_uniform([batch, 3], seed, -1.0, 1.0)
+    half = (1 + zoom * draws[:, 0]) / 2
+    y, x = 0.5 + shift * draws[:, 1], 0.5 + shift * draws[:, 2]
+    boxes = tf.stack([y - half, x - half, y + half, x + half], axis=1)
+    moved = tf.image.crop_and_resize(
+        pixels, boxes, tf.range(batch), [size, size], extrapolation_value=255
+    )
+    return tf.cast(tf.round(moved), tf.uint8)
+
+
+@functools.cache
+def _decoder(size):
+    """`decode` of a batch as a graph, traced once."""
+    return tf.function(
+        lambda contents: decode(contents, size),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+
+
+def _contents(file):
+    if isinstance(file, bytes):
+        return file
+    try:
+        return pathlib.Path(file).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{file}: the picture cannot be read: {error.strerror}."
+        ) from None
+
+
+def picker(files, size):
+    """A function for `tf.data`: indices int (n,) -> pixels uint8 (n, size, size, 3).
+
+    Pictures are decoded once where all of them fit into `MAX_MEMORY`, else every
+    time anew (a picture that cannot be decoded is white then).
+    """
+    if len(files) * size * size * 3 <= MAX_MEMORY:
+        pixels = tf.constant(read(files, size))
+        return lambda indices: tf.gather(pixels, indices)
+    if isinstance(files[0], bytes):
+        contents = tf.constant(files)
+        return lambda indices: decode(tf.gather(contents, indices), size)[0]
+    paths = tf.constant(files)
+
+    def load(indices):
+        contents = tf.map_fn(tf.io.read_file, tf.gather(paths, indices))
+        return decode(contents, size)[0]
+
+    return load
+
+
+def _decode_one(data, size):
+    """One picture, or an error of the graph: string () -> uint8 (size, size, 3)."""
+    is_gif = tf.strings.substr(data, 0, 3) == b"GIF"
+    data = tf.cond(is_gif, lambda: _gif_on_white(data), lambda: data)
+    pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
+    tf.debugging.assert_less_equal(
+        tf.size(pixels[:, :, 0], out_type=tf.int64), tf.constant(MAX_PIXELS, tf.int64)
+    )
+    is_bmp = tf.strings.substr(data, 0, 2) == b"BM"
+    pixels = tf.cond(is_bmp, lambda: _bmp_colours(data, pixels), lambda: pixels)
+    return _letterbox(_on_white(pixels), size)
+
+
+def _gif_on_white(data):
+    """Make the transparent colour of the first frame an opaque white.
+
+    The decoder paints it black otherwise, and no alpha comes out of it.
+    """
+    codes = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
+
+    def table_size(flags):
+        """Bytes of a colour table; a table is there if the highest bit is set."""
+        size = 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7))
+        return tf.where(flags >= 128, size, 0)
+
+    def extension(position, control):
+        """Step over an extension; if it is a graphic control, remember it."""
+        control = tf.where(codes[position + 1] == 0xF9, position, control)
+        end = tf.while_loop(
+            lambda p: codes[p] > 0, lambda p: p + codes[p] + 1, [position + 2]
+        )
+        return end[0] + 1, control
+
+    first_block = 13 + table_size(codes[10])
+    frame, control = tf.while_loop(
+        lambda position, _: codes[position] == 0x21, extension, [first_block, 0]
+    )
+    local = table_size(codes[frame + 9])
+    table = tf.where(local > 0, frame + 10, 13)
+    colour = table + 3 * codes[control + 6]
+    is_transparent = (control > 0) & (codes[control + 3] % 2 == 1)
+
+    def opaque():
+        part = tf.strings.substr
+        return tf.strings.join(
+            # The control comes first if the frame has its own table, else last.
+            tf.cond(
+                local > 0,
+                lambda: [
+                    part(data, 0, control + 3),
+                    b"\x00",
+                    part(data, control + 4, colour - control - 4),
+                    b"\xff\xff\xff",
+                    part(data, colour + 3, -1),
+                ],
+                lambda: [
+                    part(data, 0, colour),
+                    b"\xff\xff\xff",
+                    part(data, colour + 3, control - colour),
+                    b"\x00",
+                    part(data, control + 4, -1),
+                ],
+            )
+        )
+
+    return tf.cond(is_transparent, opaque, lambda: data)
+
+
+def _bmp_colours(data, pixels):
+    """What the decoder leaves out of a BMP: its palette, and whether alpha is meant."""
+    codes = tf.cast(
+        tf.io.decode_raw(tf.strings.substr(data, 0, 2048), tf.uint8), tf.int32
+    )
+
+    def number(at):
+        return codes[at] + 256 * codes[at + 1]
+
+    start, table, compression = number(10), 14 + number(14), number(30)
+
+    def from_palette():
+        tf.debugging.assert_equal(compression, 0)
+        bgr = tf.reshape(codes[table : table + (start - table) // 4 * 4], [-1, 4])[
+            :, 2::-1
+        ]
+        return tf.cast(tf.gather(bgr, tf.cast(pixels[:, :, 0], tf.int32)), tf.uint8)
+
+    # Only bit fields (3) can say that the fourth byte is alpha; else it is unused.
+    return tf.case(
+        [
+            (tf.shape(pixels)[2] == 1, from_palette),
+            (compression == 0, lambda: pixels[:, :, :3]),
+        ],
+        default=lambda: pixels,
+    )
+
+
+def _on_white(pixels):
+    """uint8 (h, w, 1 to 4), alpha last if even -> float32 (h, w, 3)."""
+    channels = tf.shape(pixels)[2]
+    has_alpha = channels % 2 == 0
+    values = tf.cast(pixels, tf.float32)
+    colours = values[:, :, : channels - tf.cast(has_alpha, tf.int32)]
+    alpha = tf.cond(
+        has_alpha, lambda: values[:, :, -1:] / 255, lambda: tf.ones([1, 1, 1])
+    )
+    composed = colours * alpha + 255 * (1 - alpha)
+    height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
+    return tf.broadcast_to(composed, [height, width, 3])
+
+
+def _letterbox(picture, size):
+    """Fit into a square on white: float32 (h, w, 3) -> uint8 (size, size, 3)."""
+    shape = tf.shape(picture)[:2]
+    scaled = (
+        tf.cast(shape, tf.float32) * size / tf.cast(tf.reduce_max(shape), tf.float32)
+    )
+    scaled = tf.maximum(tf.cast(tf.round(scaled), tf.int32), 1)
+    picture = tf.cond(
+        tf.reduce_all(scaled == shape),
+        lambda: picture,
+        lambda: tf.image.resize(picture, scaled, antialias=True),
+    )
+    before = (size - scaled) // 2
+    after = size - scaled - before
+    padding = [[before[0], after[0]], [before[1], after[1]], [0, 0]]
+    square = tf.pad(picture, padding, constant_values=255)
+    square = tf.cast(tf.round(tf.clip_by_value(square, 0, 255)), tf.uint8)
+    return tf.ensure_shape(square, [size, size, 3])

@@ -1,0 +1,181 @@
+"""Pictures of what a model did; functions return figures and never show them."""
+
+import csv
+import functools
+import importlib.util
+import math
+import pathlib
+import textwrap
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+COLUMNS = 6  # panels side by side
+PANEL = 1.7  # inches
+DARKEST = 0.25  # what remains of the picture where the network did not look
+
+
+def attention_figure(picture, words, weights, grid=None, title=None):
+    """Where the network looked for every word, one panel a word.
+
+    The first panel is the picture. In the others it is lit by the map of that word:
+    scaled up to the picture's size, and as bright as the picture itself where the
+    map is highest. A red line goes round what weighs at least half of that.
+
+    Args:
+        picture: uint8 (height, width, 3).
+        words: list of T str.
+        weights: float (T, L), not negative; L regions, row by row.
+        grid: (rows, columns) of the regions, with rows * columns = L; None: a square.
+        title: a line above, such as the caption and its score.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+    return attention_sheet([(picture, words, weights, title)], grid)
+
+
+def attention_sheet(rows, grid=None):
+    """`attention_figure` of several pictures, one below the other.
+
+    Args:
+        rows: list of (picture, words, weights) or (picture, words, weights, title).
+        grid: as in `attention_figure`, the same for all.
+    """
+    if not rows:
+        raise ValueError("Expected at least one picture to draw, received none.")
+    lines = [math.ceil((1 + len(row[1])) / COLUMNS) for row in rows]
+    heights = [(PANEL + 0.25) * count + 0.3 for count in lines]
+    figure = Figure((PANEL * COLUMNS, sum(heights) + 0.3), 120, layout="constrained")
+    parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, count, (picture, words, weights, *title) in zip(
+        parts, lines, rows, strict=True
+    ):
+        maps = _maps(picture, words, weights, grid)
+        _draw_row(part, count, picture, words, maps, *title)
+    figure.supxlabel(
+        "Bright: where the network looked before it said the word (red: at least half "
+        "the maximum). Dark: where it did not.",
+        fontsize=8,
+        fontfamily=fonts(),
+    )
+    return figure
+
+
+def curves_figure(history):
+    """How training went: one panel for each quantity, with its validation twin.
+
+    Args:
+        history: a dict of name -> list of numbers, one per round, or the path of a
+            CSV file with such columns. "loss" and "val_loss" share a panel; a column
+            "round" (or "epoch", "step") gives the horizontal axis.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    if not isinstance(history, dict):
+        history = _read_columns(history)
+    axis = next((n for n in ("round", "epoch", "step") if n in history), None)
+    series = {n: v for n, v in history.items() if n not in (axis, "seconds") and len(v)}
+    if not series:
+        raise ValueError(f"Expected columns of figures, received {list(history)}.")
+    panels = list(dict.fromkeys(name.removeprefix("val_") for name in series))
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure((3.6 * columns, 2.6 * rows), dpi=120, layout="constrained")
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        for name, label in ((panel, "training"), (f"val_{panel}", "validation")):
+            if name in series:
+                values = series[name]
+                steps = history[axis] if axis else range(1, len(values) + 1)
+                axes.plot(steps, values, marker=".", label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(panel.replace("_", " "), fontsize=10)
+        axes.set_xlabel(axis or "round", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    return figure
+
+
+@functools.cache
+def fonts():
+    """Font families for any text: matplotlib's own, then one that has Chinese.
+
+    It comes with the package zhplot (Noto Sans SC, SIL Open Font License), whether
+    or not the machine has a Chinese font of its own. Importing that package would
+    change matplotlib's defaults for the whole process, so only its file is used.
+    """
+    package = importlib.util.find_spec("zhplot")
+    if package is None:
+        raise ImportError(
+            "expected the package zhplot, whose font has Chinese; pip install zhplot"
+        )
+    folder = pathlib.Path(package.submodule_search_locations[0]) / "fonts"
+    file = folder / "NotoSansSC-Regular.ttf"
+    font_manager.fontManager.addfont(file)
+    return ["DejaVu Sans", font_manager.get_font(file).family_name]
+
+
+def _maps(picture, words, weights, grid):
+    """Weights (T, L) -> list of T maps float (height, width), 1 where highest."""
+    weights = np.asarray(weights, np.float32)
+    picture = np.asarray(picture)
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(
+            f"Expected a picture (height, width, 3), received {picture.shape}."
+        )
+    if weights.ndim != 2 or len(weights) != len(words):
+        raise ValueError(
+            f"Expected weights (words, regions) for {len(words)} words, received the "
+            f"shape {weights.shape}."
+        )
+    regions = weights.shape[1]
+    rows, columns = grid or (math.isqrt(regions), math.isqrt(regions))
+    if rows * columns != regions:
+        raise ValueError(
+            f"Expected grid=(rows, columns) with {regions} regions, received {grid}"
+            + ("; they are no square." if grid is None else ".")
+        )
+    height, width = picture.shape[:2]
+    maps = []
+    for row in weights:
+        small = Image.fromarray(row.reshape(rows, columns))
+        large = small.resize((width, height), Image.Resampling.BILINEAR)
+        large = np.clip(np.asarray(large), 0, None)
+        maps.append(large / max(large.max(), 1e-12))
+    return maps
+
+
+def _draw_row(figure, lines, picture, words, maps, title=None):
+    """The panels of one picture."""
+    if title:
+        wrapped = "\n".join(textwrap.wrap(title, 90))
+        figure.suptitle(wrapped, fontsize=10, fontfamily=fonts())
+    panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    panels[0].imshow(picture)
+    panels[0].set_title("the picture", fontsize=9, style="italic", fontfamily=fonts())
+    for panel, word, lit in zip(panels[1:], words, maps, strict=False):
+        shade = DARKEST + (1 - DARKEST) * lit[:, :, None]
+        panel.imshow(np.uint8(np.round(picture * shade)))
+        panel.contour(lit, [0.5], colors="red", linewidths=0.8)
+        panel.set_title(word, fontsize=9, fontfamily=fonts())
+
+
+def _read_columns(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = list(rows[0]) if rows else []
+    return {name: [float(row[name]) for row in rows] for name in names}

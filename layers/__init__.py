@@ -1,0 +1,30 @@
+"""Recurrent cells and layers, attention, and decoding for Keras 3."""
+
+if not __name__.startswith("saccade."):
+    raise ImportError("import saccade.layers")
+
+from . import decoding
+from .attention import BahdanauAttention, HardAttention, Reinforce
+from .attention_rnn import AttentionCell, AttentionRNN
+from .conditioned import ConditionedCell
+from .elman import Elman, ElmanCell
+from .gru import GRU, GRUCell
+from .lstm import LSTM, LSTMCell
+from .recurrent import Recurrent
+
+__all__ = [
+    "AttentionCell",
+    "AttentionRNN",
+    "BahdanauAttention",
+    "ConditionedCell",
+    "Elman",
+    "ElmanCell",
+    "GRU",
+    "GRUCell",
+    "HardAttention",
+    "LSTM",
+    "LSTMCell",
+    "Recurrent",
+    "Reinforce",
+    "decoding",
+]

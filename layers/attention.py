@@ -1,0 +1,257 @@
+"""Where to look: soft (Bahdanau) and hard attention over the regions of a memory."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class BahdanauAttention(keras.layers.Layer):
+    """Additive attention (Bahdanau, Cho & Bengio 2015): a small network scores every
+    region l of the values against the query, and the context is their mean under
+    the softmax of the scores:
+
+        e_l = s . tanh(Wq q + Wk v_l + b)
+        weights = softmax(e)
+        context = sum over l of weights_l v_l
+
+    The soft attention of Xu et al. 2015 ("Show, attend and tell") with q = h'.
+
+    Args:
+        units: width U of the scoring network.
+        kernel_initializer: for Wq, Wk and s.
+
+    Weights: `query_kernel` Wq (H, U), `key_kernel` Wk (D, U), `bias` b (U,),
+    `score` s (U,).
+
+    Call arguments:
+        query: (batch, H).
+        values: (batch, L, D), the regions.
+        values_mask: bool (batch, L), False where a region is padding. A row with no
+            region at all gets weights and context of zeros.
+        keys: (batch, L, U), what `project(values)` returned. Give it where the same
+            values are looked at more than once: the projection is the costly part.
+
+    Output:
+        context (batch, D), weights (batch, L); the weights of a row sum to 1.
+    """
+
+    draws = False  # whether what it looks at differs from its weights
+
+    def __init__(self, units, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(units, int) or units < 1:
+            raise ValueError(
+                f"BahdanauAttention expected `units` a positive integer, received "
+                f"{units!r}."
+            )
+        self.units = units
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, query_shape, values_shape, keys_shape=None):
+        if self.built:
+            return
+
+        def weight(name, shape, initializer):
+            return self.add_weight(name=name, shape=shape, initializer=initializer)
+
+        # Each weight draws its own numbers: one initialiser object with one seed
+        # would give the two kernels the same values.
+        def fresh():
+            return self.kernel_initializer.clone()
+
+        self.query_kernel = weight("query_kernel", (query_shape[-1], self.units), fresh())
+        self.key_kernel = weight("key_kernel", (values_shape[-1], self.units), fresh())
+        self.bias = weight("bias", (self.units,), "zeros")
+        self.score = weight("score", (self.units,), fresh())
+        self.built = True
+
+    def project(self, values):
+        """Wk v + b for every region: (batch, L, D) -> (batch, L, U)."""
+        return ops.matmul(values, self.key_kernel) + self.bias
+
+    def weigh(self, query, keys, values_mask=None):
+        """The attention weights (batch, L) for a query and projected keys."""
+        query = ops.matmul(query, self.query_kernel)[:, None, :]  # (batch, 1, U)
+        # A sum, not a matrix product: rank 3 products with an unknown batch size
+        # do not train inside a loop under XLA.
+        scores = ops.sum(ops.tanh(keys + query) * self.score, axis=-1)  # (batch, L)
+        scores = ops.cast(scores, "float32")
+        if values_mask is None:
+            return ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
+        scores = ops.where(values_mask, scores, -1e9)
+        weights = ops.softmax(scores, axis=-1) * ops.cast(values_mask, "float32")
+        return ops.cast(weights, self.compute_dtype)
+
+    def attend(self, query, values, keys, values_mask=None, training=False):
+        """As `call`, with a third result: where it looked, (batch, L).
+
+        Soft attention looks everywhere at once, by its weights.
+        """
+        weights = self.weigh(query, keys, values_mask)
+        return _mean_region(weights, values), weights, weights
+
+    def call(self, query, values, values_mask=None, keys=None, training=False):
+        if keys is None:
+            keys = self.project(values)
+        context, weights, _ = self.attend(query, values, keys, values_mask, training)
+        return context, weights
+
+    def compute_output_shape(self, query_shape, values_shape, keys_shape=None):
+        batch, regions, features = values_shape
+        return (batch, features), (batch, regions)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # The regions end here, and their mask with them.
+
+    def get_config(self):
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_initializer": initializer,
+        }
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class HardAttention(BahdanauAttention):
+    """Hard attention (Xu et al. 2015, section 4.1): the network looks at ONE region.
+
+    The weights are those of BahdanauAttention, read as a distribution. In training
+    the region is drawn from it, and in a share `expected` of the draws the mean
+    under the distribution is taken instead, which steadies the estimate (Xu et al.
+    use one half). At inference the most likely region is taken.
+
+    A draw has no gradient: train with `Reinforce`, which needs the third result of
+    `attend` (one-hot where a region was drawn).
+
+    Args:
+        units, kernel_initializer: as in BahdanauAttention.
+        expected: share of the draws replaced by the mean, 0 to 1.
+        seed: int, makes the draws repeatable.
+
+    Call arguments and output: as in BahdanauAttention; `weights` is the
+    distribution from which the region was drawn.
+    """
+
+    draws = True
+
+    def __init__(self, units, expected=0.5, seed=None, **kwargs):
+        super().__init__(units, **kwargs)
+        if not 0 <= expected <= 1:
+            raise ValueError(
+                f"HardAttention expected `expected` between 0 and 1, received {expected}."
+            )
+        self.expected = expected
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def attend(self, query, values, keys, values_mask=None, training=False):
+        weights = self.weigh(query, keys, values_mask)
+        regions = ops.shape(values)[1]
+        likeliest = ops.one_hot(
+            ops.argmax(weights, axis=-1), regions, dtype=self.compute_dtype
+        )
+        chosen = likeliest
+        if training:
+            batch = ops.shape(values)[0]
+            draws = keras.random.uniform((batch, 2), seed=self.seed_generator)
+            # The region whose share of the cumulated distribution holds the draw.
+            cumulated = ops.cumsum(ops.cast(weights, "float32"), axis=-1)
+            drawn = ops.one_hot(
+                ops.argmax(
+                    ops.cast(cumulated > draws[:, :1] * cumulated[:, -1:], "int32"),
+                    axis=-1,
+                ),
+                regions,
+                dtype=self.compute_dtype,
+            )
+            chosen = ops.where(draws[:, 1:] < self.expected, weights, drawn)
+        if values_mask is not None:  # A row without regions looks nowhere.
+            chosen = chosen * ops.cast(values_mask, chosen.dtype)
+        return _mean_region(chosen, values), weights, chosen
+
+    def get_config(self):
+        return {**super().get_config(), "expected": self.expected, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class Reinforce(keras.layers.Layer):
+    """The loss that trains hard attention (Xu et al. 2015, equations 9 to 13).
+
+    The gradient of the log-likelihood through a drawn region is estimated by
+    REINFORCE (Williams 1992): draws that made the sentence likelier than usual
+    become likelier themselves. "Usual" is a moving mean of the log-likelihood, and
+    an entropy bonus keeps the distribution from closing too early:
+
+        loss = - scale (log p(y | draws) - baseline) log p(draws) - entropy H
+
+    It is added to the ordinary loss - log p(y | draws), which trains everything else.
+
+    Args:
+        scale: weight of the REINFORCE term.
+        entropy: weight of the entropy bonus.
+        momentum: of the moving baseline.
+
+    Call arguments:
+        log_likelihood: (batch,), log p(y | draws) of each row, in nats.
+        weights: (batch, T, L), the distributions.
+        chosen: (batch, T, L), what was drawn; a row of means counts for nothing.
+        mask: bool (batch, T), False where a step is padding.
+        training: bool; the baseline moves only where it is True.
+
+    Output:
+        the loss of each row, (batch,).
+    """
+
+    def __init__(
+        self, scale=1.0, entropy=0.01, momentum=0.9, dtype="float32", **kwargs
+    ):
+        # float32 under any policy: in float16 the 1e-8 of the logarithm is 0.
+        super().__init__(dtype=dtype, **kwargs)
+        self.scale, self.entropy, self.momentum = scale, entropy, momentum
+
+    def build(self, log_likelihood_shape, weights_shape=None, chosen_shape=None):
+        self.baseline = self.add_weight(
+            name="baseline", shape=(), initializer="zeros", trainable=False
+        )
+        self.built = True
+
+    def call(self, log_likelihood, weights, chosen, mask=None, training=False):
+        log_weights = ops.log(weights + 1e-8)
+        # For a drawn region this is log p(draw). For a mean its gradient is zero,
+        # because the weights always sum to one.
+        log_draw = ops.sum(ops.stop_gradient(chosen) * log_weights, axis=-1)
+        entropy = -ops.sum(weights * log_weights, axis=-1)  # (batch, T)
+        if mask is not None:
+            mask = ops.cast(mask, log_draw.dtype)
+            log_draw, entropy = log_draw * mask, entropy * mask
+        reward = ops.stop_gradient(log_likelihood) - self.baseline
+        if training:
+            mean = ops.mean(ops.stop_gradient(log_likelihood))
+            self.baseline.assign(
+                self.momentum * self.baseline + (1 - self.momentum) * mean
+            )
+        return -self.scale * reward * ops.sum(log_draw, axis=-1) - (
+            self.entropy * ops.sum(entropy, axis=-1)
+        )
+
+    def compute_output_shape(
+        self, log_likelihood_shape, weights_shape=None, chosen_shape=None
+    ):
+        return log_likelihood_shape
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # One loss for each row; without this, Keras warns of the mask.
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "scale": self.scale,
+            "entropy": self.entropy,
+            "momentum": self.momentum,
+        }
+
+
+def _mean_region(weights, values):
+    """(batch, L), (batch, L, D) -> (batch, D)."""
+    return ops.sum(weights[:, :, None] * ops.cast(values, weights.dtype), axis=1)

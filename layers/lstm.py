@@ -1,0 +1,144 @@
+"""Long short-term memory, with or without peepholes."""
+
+import keras
+from keras import ops
+
+from .recurrent import CellLayer, dropped
+
+
+def lstm_step(
+    x,
+    h,
+    c,
+    kernel,
+    recurrent_kernel,
+    bias,
+    activation,
+    recurrent_activation,
+    peephole=None,
+):
+    """One step of the LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers 1999).
+
+    With [z_i, z_f, z_g, z_o] = x W + h' U + b:
+
+        i = sigmoid(z_i + p_i c')      input gate
+        f = sigmoid(z_f + p_f c')      forget gate
+        g = tanh(z_g)                  candidate
+        c = f c' + i g                 memory cell
+        o = sigmoid(z_o + p_o c)       output gate
+        h = o tanh(c)                  hidden state
+
+    The peephole terms p exist only where `peephole` is given (Gers, Schraudolph &
+    Schmidhuber 2002): i and f look at the cell one step before, o at the new one.
+
+    Args:
+        x: `(batch, features)`; h, c: `(batch, units)`.
+        kernel: W `(features, 4 units)`; recurrent_kernel: U `(units, 4 units)`;
+        bias: b `(4 units,)` or None; the four blocks in the order i, f, g, o.
+        peephole: `(3, units)`, rows p_i, p_f, p_o, or None.
+
+    Returns:
+        h, c: `(batch, units)` each.
+    """
+    z = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel)
+    if bias is not None:
+        z = z + bias
+    z_i, z_f, z_g, z_o = ops.split(z, 4, axis=-1)
+    if peephole is not None:
+        z_i = z_i + peephole[0] * c
+        z_f = z_f + peephole[1] * c
+    i = recurrent_activation(z_i)
+    f = recurrent_activation(z_f)
+    c = f * c + i * activation(z_g)
+    if peephole is not None:
+        z_o = z_o + peephole[2] * c
+    h = recurrent_activation(z_o) * activation(c)
+    return h, c
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class LSTMCell(keras.layers.LSTMCell):
+    """One step of the LSTM; the equations stand in `lstm_step`.
+
+    Weights and options are those of `keras.layers.LSTMCell` (`kernel`
+    `(features, 4 units)`, `recurrent_kernel` `(units, 4 units)`, `bias`
+    `(4 units,)`, gates in the order i, f, c, o). Dropout masks are drawn once per
+    sequence and act before the one fused product, so `recurrent_dropout` costs no
+    speed (Gal & Ghahramani 2016).
+
+    Args:
+        units: size of h and of c.
+        peephole: whether the gates also look at the memory cell; adds the weight
+            `peephole` `(3, units)` with rows for i, f, o.
+        peephole_initializer: how the peephole weights start.
+        others: as in `keras.layers.LSTMCell`.
+
+    Call arguments:
+        inputs: `(batch, features)`.
+        states: list [h, c], `(batch, units)` each.
+        training: bool; dropout only acts where it is True.
+
+    Output:
+        h `(batch, units)`, list [h, c].
+    """
+
+    def __init__(
+        self, units, peephole=False, peephole_initializer="random_uniform", **kwargs
+    ):
+        super().__init__(units, **kwargs)
+        self.peephole = peephole
+        self.peephole_initializer = keras.initializers.get(peephole_initializer)
+        self.peephole_weights = None
+        # One mask for all four gates: they share one product here.
+        self.dropout_mask_count = None
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.peephole:
+            self.peephole_weights = self.add_weight(
+                shape=(3, self.units),
+                name="peephole",
+                initializer=self.peephole_initializer,
+            )
+
+    def call(self, inputs, states, training=False):
+        h, c = states
+        x, h = dropped(self, inputs, h, training)
+        h, c = lstm_step(
+            x,
+            h,
+            c,
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            self.activation,
+            self.recurrent_activation,
+            self.peephole_weights,
+        )
+        return h, [h, c]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "peephole": self.peephole,
+            "peephole_initializer": keras.initializers.serialize(
+                self.peephole_initializer
+            ),
+        }
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class LSTM(CellLayer):
+    """Long short-term memory over a sequence; the equations stand in `lstm_step`.
+
+    Takes the arguments of `keras.layers.LSTM` (without `use_cudnn`) and
+    `peephole=True` for the peephole LSTM; without peepholes its weights move to
+    and from `keras.layers.LSTM` unchanged. Calls, masks and states: see
+    `Recurrent`; the states are h and c.
+
+    Example:
+        >>> LSTM(8, peephole=True, return_sequences=True)(keras.Input((None, 3))).shape
+        (None, None, 8)
+    """
+
+    cell_class = LSTMCell

@@ -1,0 +1,284 @@
+"""The recurrent loop: how a cell's step is repeated over a sequence."""
+
+import contextlib
+import contextvars
+
+import keras
+
+_MEMORY = contextvars.ContextVar("saccade_memory", default=None)
+
+
+@contextlib.contextmanager
+def memory_set(prepared):
+    """Let the cells called inside this block read `prepared` as their memory.
+
+    A context variable, not an attribute of the cell: two threads may trace the
+    same layer at once, and a batch's memory must not outlive its call.
+    """
+    token = _MEMORY.set(prepared)
+    try:
+        yield
+    finally:
+        _MEMORY.reset(token)
+
+
+def current_memory(cell):
+    """The prepared memory of the running call; an error where there is none."""
+    prepared = _MEMORY.get()
+    if prepared is None:
+        raise ValueError(
+            f"{type(cell).__name__} '{cell.name}' reads a memory at every step, but "
+            "received none. Wrap it in a Recurrent layer and call that with "
+            "`memory=`, a float tensor with the batch as its first dimension."
+        )
+    return prepared
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class Recurrent(keras.layers.RNN):
+    """`keras.layers.RNN` plus a memory that the cell may read at every step.
+
+    A memory is what the whole sequence looks at: the features of a picture, the
+    states of an encoder. A cell that reads one offers
+    `prepare_memory(memory, memory_mask)`, which is called once per sequence and
+    does there what need not be done once per step (projections), and gets the
+    result back inside its `call` from `current_memory(self)`.
+
+    Masks: Keras fills `mask=` only when a call has one tensor argument, and drops
+    the mask of `sequences` without a word when `initial_state=` or `memory=` is
+    given too. This layer therefore also takes `sequences_mask` and `memory_mask`,
+    the names that Keras fills in that case, and uses whichever is set. It passes
+    its mask on to the next layer on every Keras version.
+
+    Args:
+        cell: a cell (or a list of cells, stacked) with `call(inputs, states)`,
+            `state_size` and `get_initial_state`.
+        return_sequences, return_state, go_backwards, stateful, unroll,
+        zero_output_for_mask: as in `keras.layers.RNN`.
+
+    Call arguments:
+        sequences: `(batch, time, features)`.
+        initial_state: list of `(batch, size)`, one per state of the cell; the
+            cell's own initial state where it is None.
+        mask, sequences_mask: bool `(batch, time)`; a step with False leaves the
+            state as it is and repeats the output before it (zeros with
+            `zero_output_for_mask=True`).
+        training: bool.
+        memory: float tensor, batch first; only for cells that read a memory.
+        memory_mask: bool tensor, False where the memory is padding.
+
+    Output:
+        `(batch, units)`, or `(batch, time, units)` with `return_sequences`;
+        followed by the states with `return_state`.
+    """
+
+    def __init__(self, cell, **kwargs):
+        super().__init__(cell, **kwargs)
+        # Keras 3.16 sets this to False for RNNs; a mask must survive a stack.
+        self.supports_masking = True
+
+    def build(self, sequences_shape, initial_state_shape=None, memory_shape=None):
+        if hasattr(self.cell, "prepare_memory"):
+            if memory_shape is None:
+                raise ValueError(
+                    f"{type(self).__name__} '{self.name}' expected `memory=`, which "
+                    f"its cell {type(self.cell).__name__} reads at every step; "
+                    "received none. Call it with a float tensor, batch first."
+                )
+            if not self.cell.built:
+                inputs_shape = (sequences_shape[0], *sequences_shape[2:])
+                self.cell.build(inputs_shape, memory_shape)
+        elif memory_shape is not None:
+            raise self._reads_no_memory()
+        super().build(sequences_shape)
+
+    def compute_output_shape(
+        self, sequences_shape, initial_state_shape=None, memory_shape=None
+    ):
+        return super().compute_output_shape(sequences_shape)
+
+    def call(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        memory=None,
+        memory_mask=None,
+        sequences_mask=None,
+    ):
+        if mask is None:
+            mask = sequences_mask
+        prepared = None
+        if memory is not None:
+            prepared = self.prepare_memory(memory, memory_mask)
+        with memory_set(prepared), self._dropout_masks(sequences, initial_state):
+            return super().call(
+                sequences, initial_state=initial_state, mask=mask, training=training
+            )
+
+    def prepare_memory(self, memory, memory_mask=None):
+        """What `step` needs of a memory: computed once, used at every step."""
+        if not hasattr(self.cell, "prepare_memory"):
+            raise self._reads_no_memory()
+        return self.cell.prepare_memory(memory, memory_mask)
+
+    def _reads_no_memory(self):
+        return ValueError(
+            f"{type(self).__name__} '{self.name}' received `memory=`, but its cell "
+            f"{type(self.cell).__name__} reads none. Wrap the cell in a "
+            "ConditionedCell (one vector) or an AttentionCell (many regions)."
+        )
+
+    def step(self, inputs, states, memory=None, training=False):
+        """One time step, for decoding and streaming.
+
+        Args:
+            inputs: `(batch, features)`.
+            states: list of `(batch, size)`.
+            memory: what `prepare_memory` returned.
+
+        Returns:
+            output `(batch, units)`, list of new states.
+        """
+        # A copy has no mask: what an Embedding hung on the tensor is for sequences.
+        inputs = keras.ops.copy(inputs)
+        try:
+            with memory_set(memory):
+                return self.cell(inputs, states, training=training)
+        finally:
+            # A mask that the cell kept would belong to a graph that has ended.
+            forget_dropout_masks(self.cell)
+
+    @contextlib.contextmanager
+    def _dropout_masks(self, sequences, initial_state):
+        """Draw the masks of a wrapped cell before the loop, drop them after it.
+
+        Keras does this for cells that it wraps itself; a cell inside an
+        AttentionCell or a ConditionedCell would draw its mask inside the loop and
+        keep a tensor that means nothing outside of it.
+        """
+        if not hasattr(self.cell, "draw_dropout_masks"):
+            yield
+            return
+        self.cell.draw_dropout_masks(keras.ops.shape(sequences)[0])
+        try:
+            yield
+        finally:
+            self.cell.reset_dropout_masks()
+
+
+class CellLayer(Recurrent):
+    """A recurrent layer that makes its own cell: what LSTM, GRU and Elman share.
+
+    Subclasses set `cell_class`. All options that are not the loop's or the layer's
+    go to the cell.
+    """
+
+    cell_class = None
+
+    def __init__(
+        self,
+        units,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        zero_output_for_mask=False,
+        activity_regularizer=None,
+        name=None,
+        dtype=None,
+        trainable=True,
+        **cell_options,
+    ):
+        cell = self.cell_class(units, dtype=dtype, trainable=trainable, **cell_options)
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            name=name,
+            dtype=dtype,
+            trainable=trainable,
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    @property
+    def units(self):
+        return self.cell.units
+
+    def get_config(self):
+        layer_config = super().get_config()
+        del layer_config["cell"]
+        layer_config["activity_regularizer"] = keras.regularizers.serialize(
+            self.activity_regularizer
+        )
+        return {**self.cell.get_config(), **layer_config}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+class WrapperCell(keras.layers.Layer):
+    """A cell around another cell: same states, same dropout, something added."""
+
+    def __init__(self, cell, **kwargs):
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.state_size = cell.state_size
+        self.output_size = cell.output_size
+
+    def get_initial_state(self, batch_size=None):
+        return self.cell.get_initial_state(batch_size=batch_size)
+
+    def draw_dropout_masks(self, batch_size):
+        """Draw the inner cell's masks, one per sequence (variational dropout)."""
+        if hasattr(self.cell, "draw_dropout_masks"):
+            self.cell.draw_dropout_masks(batch_size)
+        elif hasattr(self.cell, "get_dropout_mask"):
+            ones = keras.ops.ones
+            dtype = self.cell.compute_dtype
+            features = self.cell.kernel.shape[0]
+            self.cell.get_dropout_mask(ones((batch_size, features), dtype))
+            self.cell.get_recurrent_dropout_mask(
+                ones((batch_size, self.cell.units), dtype)
+            )
+
+    def reset_dropout_masks(self):
+        forget_dropout_masks(self.cell)
+
+    def get_config(self):
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return {**super().get_config(), "cell": cell}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
+        return cls(**config)
+
+
+def forget_dropout_masks(cell):
+    """Let a cell, plain, wrapped or stacked, draw new masks next time."""
+    if hasattr(cell, "reset_dropout_masks"):
+        cell.reset_dropout_masks()
+    elif hasattr(cell, "reset_dropout_mask"):
+        cell.reset_dropout_mask()
+        cell.reset_recurrent_dropout_mask()
+    for inner in getattr(cell, "cells", ()):
+        forget_dropout_masks(inner)
+
+
+def dropped(cell, inputs, h, training):
+    """Inputs and hidden state under the cell's dropout masks, drawn per sequence."""
+    if training and cell.dropout > 0:
+        inputs = inputs * cell.get_dropout_mask(inputs)
+    if training and cell.recurrent_dropout > 0:
+        h = h * cell.get_recurrent_dropout_mask(h)
+    return inputs, h

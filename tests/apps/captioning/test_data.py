@@ -1,0 +1,581 @@
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from saccade.apps.captioning import data
+from saccade.apps.captioning.config import Config, tiny
+from saccade.apps.core import image
+from saccade.apps.core.config import UserError
+
+# The builtin scenes
+
+
+# Of 1000 training scenes and their 166 others; changes with every change of a scene.
+SCENES = "4aeba4b218c1754c69262ba3082488574b82e0f3843218939ac2b7583ccebff0"
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return data.builtin(Config(builtin_size=1000))
+
+
+def all_sentences(examples):
+    return [sentence for captions in examples.captions for sentence in captions]
+
+
+def objects_of(sentence):
+    """The "red circle"s of a sentence."""
+    words = sentence.split()
+    return [
+        f"{colour} {shape}"
+        for colour, shape in zip(words, words[1:], strict=False)
+        if colour in data.COLOURS
+    ]
+
+
+def pairs_of(examples):
+    """The unordered pairs of objects that occur together."""
+    pairs = set()
+    for captions in examples.captions:
+        names = sorted(objects_of(captions[0]))
+        pairs |= {(a, b) for a in names for b in names if a < b}
+    return pairs
+
+
+def test_builtin_has_the_sizes_asked_for(scenes):
+    assert [len(part) for part in (scenes.train, scenes.validation, scenes.test)] == [
+        1000,
+        66,
+        100,
+    ]
+    for part in (scenes.train, scenes.validation, scenes.test):
+        assert len(part.files) == len(part.captions) == len(part.boxes)
+
+
+def test_builtin_is_the_same_everywhere(scenes):
+    """The scenes, not the pixels: those depend on Pillow's way to draw an edge."""
+    written = [
+        (
+            part.captions,
+            [[(o["word"], *np.round(o["box"], 6)) for o in b] for b in part.boxes],
+        )
+        for part in (scenes.train, scenes.validation, scenes.test)
+    ]
+    written = json.dumps(written, default=float).encode()
+    assert hashlib.sha256(written).hexdigest() == SCENES
+    again = data.builtin(Config(builtin_size=1000, seed=5))
+    assert again.train.files == scenes.train.files
+    assert again.test.captions == scenes.test.captions
+
+
+def test_a_small_builtin_is_the_beginning_of_a_large_one(scenes):
+    small = data.builtin(Config(builtin_size=50))
+    assert small.train.files == scenes.train.files[:50]
+    assert small.test.files == scenes.test.files[:40]
+
+
+@pytest.mark.parametrize("config", [tiny(), Config()], ids=["tiny", "default"])
+def test_builtin_holds_out_combinations_but_no_words(config):
+    splits = data.load_data(config)
+    train, test = splits.train, splits.test
+    known = {word for sentence in all_sentences(train) for word in sentence.split()}
+    for part in (splits.validation, test):
+        assert {w for s in all_sentences(part) for w in s.split()} <= known
+        singles = {name for s in all_sentences(part) for name in objects_of(s)}
+        assert singles <= {n for s in all_sentences(train) for n in objects_of(s)}
+        # Every scene has a pair of objects that training never shows together.
+        seen = pairs_of(train)
+        for captions in part.captions:
+            names = sorted(objects_of(captions[0]))
+            assert any((a, b) not in seen for a in names for b in names if a < b)
+    assert not set(all_sentences(train)) & set(all_sentences(test))
+    assert not set(all_sentences(splits.validation)) & set(all_sentences(test))
+
+
+def test_builtin_boxes_hold_their_objects(scenes):
+    for part in (scenes.train, scenes.test):
+        for file, boxes, captions in zip(
+            part.files[:60], part.boxes[:60], part.captions[:60], strict=True
+        ):
+            pixels = image.read([file], 64)[0].numpy().astype(int)
+            background = pixels[0, 0] if not _inside(boxes, 0, 0) else pixels[-1, -1]
+            names = objects_of(captions[0])
+            for o in boxes:
+                x0, y0, x1, y1 = (64 * edge for edge in o["box"])
+                assert 0 <= x0 < x1 <= 64 + 1e-9
+                assert 0 <= y0 < y1 <= 64 + 1e-9
+                assert x1 - x0 > 14
+                middle = pixels[int((y0 + y1) / 2), int((x0 + x1) / 2)]
+                colours = [n.split()[0] for n in names if n.split()[1] == o["word"]]
+                assert any(
+                    np.abs(middle - data.COLOURS[colour]).max() <= 2
+                    for colour in colours
+                )
+                pixels[
+                    int(y0) : int(np.ceil(y1)) + 1, int(x0) : int(np.ceil(x1)) + 1
+                ] = background
+            assert np.all(pixels == background)  # Nothing lies outside of the boxes.
+
+
+def _inside(boxes, x, y):
+    return any(
+        b[0] * 64 <= x + 1 and b[1] * 64 <= y + 1 for b in (o["box"] for o in boxes)
+    )
+
+
+def test_builtin_sentences_say_what_the_boxes_show(scenes):
+    for captions, boxes in zip(scenes.train.captions, scenes.train.boxes, strict=True):
+        middles = [
+            ((b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for b in (o["box"] for o in boxes)
+        ]
+        shapes = [o["word"] for o in boxes]
+        words = captions[0].split()
+        if len(boxes) == 1:
+            width = boxes[0]["box"][2] - boxes[0]["box"][0]
+            assert words[1] == ("large" if width > 0.3 else "small")
+            assert len(captions) == 1
+        elif len(boxes) == 2:
+            (ax, ay), (bx, by) = middles
+            first, second = (n.split()[1] for n in objects_of(captions[0]))
+            if "left" in words:
+                assert bx - ax > 2 * abs(by - ay)
+                assert [first, second] == shapes
+            else:
+                assert "above" in words
+                upper, lower = shapes if ay < by else shapes[::-1]
+                assert abs(by - ay) > 2 * abs(bx - ax)
+                assert [first, second] == [upper, lower]
+            opposite = {"left": "right", "above": "below"}
+            turned = captions[1].split()
+            assert turned[3] == opposite[words[3]]
+            assert objects_of(captions[1]) == objects_of(captions[0])[::-1]
+        else:
+            assert [n.split()[1] for n in objects_of(captions[0])] == shapes
+            assert middles[0][0] < middles[1][0] < middles[2][0]
+
+
+# One's own pictures
+
+
+def write_picture(path, colour="red", form="PNG"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    picture = Image.blend(
+        Image.new("RGB", (30, 20), colour), Image.fromarray(noise), 0.3
+    )
+    picture.save(file, form)
+    path.write_bytes(file.getvalue())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.png", "b.png", "sub/c.png"):
+        write_picture(tmp_path / name)
+    write_picture(tmp_path / "d.jpg", form="JPEG")
+    return tmp_path
+
+
+def everything(splits):
+    """{file name: captions} over all splits."""
+    found = {}
+    for part in (splits.train, splits.validation, splits.test):
+        for file, captions in zip(part.files, part.captions, strict=True):
+            found[pathlib.Path(file).name] = captions
+    return found
+
+
+ALL = {"split": "100/0/0"}
+TSV = """\
+image\tcaption\tpart
+a.png\tA "cat"\ttrain
+b.png\tdog, big\tval
+a.png\tcat\ttrain
+"""
+
+
+def load(path, **settings):
+    return data.load_data(Config(data=str(path), **(ALL | settings)))
+
+
+def test_tsv_without_quoting_and_with_several_rows_a_picture(folder):
+    (folder / "captions.tsv").write_text(TSV)
+    for path in (folder, folder / "captions.tsv"):
+        splits = load(path)
+        assert everything(splits) == {
+            "a.png": ['A "cat"', "cat"],
+            "b.png": ["dog, big"],
+        }
+        assert all(os.path.isabs(file) for file in splits.train.files)
+        assert splits.train.boxes is None
+
+
+def test_csv_with_quoting_and_other_columns(folder):
+    rows = 'text,where\n"a cat, a ""big"" one",sub/c.png\n"two\nlines",d.jpg\n'
+    (folder / "x.csv").write_text("\ufeff" + rows)
+    splits = load(folder, image_column="where", caption_column="text")
+    assert everything(splits) == {
+        "c.png": ['a cat, a "big" one'],
+        "d.jpg": ["two\nlines"],
+    }
+
+
+def test_jsonl_also_with_lists_of_captions(folder):
+    rows = [
+        {"image": "a.png", "caption": ["one", "two"]},
+        {"image": "b.png", "caption": "x"},
+    ]
+    text = "\n\n".join(json.dumps(row) for row in rows)
+    (folder / "x.jsonl").write_text(text)
+    assert everything(load(folder)) == {"a.png": ["one", "two"], "b.png": ["x"]}
+
+
+def test_picture_folder_elsewhere_and_absolute_paths(folder, tmp_path_factory):
+    table = tmp_path_factory.mktemp("table") / "x.csv"
+    table.write_text(f"image,caption\na.png,one\n{folder / 'b.png'},two\n")
+    found = everything(load(table, image_dir=str(folder)))
+    assert found == {"a.png": ["one"], "b.png": ["two"]}
+
+
+@pytest.mark.parametrize("place", ["", "images"])
+def test_coco(folder, place):
+    content = {
+        "images": [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "d.jpg"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "caption": "A cat."},
+            {"id": 2, "image_id": 8, "caption": "A dog."},
+            {"id": 3, "image_id": 7, "caption": "Cats!"},
+        ],
+    }
+    if place:
+        (folder / place).mkdir()
+        for name in ("a.png", "d.jpg"):
+            (folder / name).rename(folder / place / name)
+    (folder / "captions.json").write_text(json.dumps(content))
+    assert everything(load(folder)) == {
+        "a.png": ["A cat.", "Cats!"],
+        "d.jpg": ["A dog."],
+    }
+    content["annotations"][1]["image_id"] = 9
+    (folder / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="captions.json, annotation 2: no image with"):
+        load(folder)
+
+
+def test_flickr8k(folder):
+    (folder / "Flickr8k.token.txt").write_text(
+        "a.png#0\tA cat .\na.png#1\tThe cat\nd.jpg#0\tA dog\n"
+    )
+    assert everything(load(folder)) == {
+        "a.png": ["A cat .", "The cat"],
+        "d.jpg": ["A dog"],
+    }
+
+
+# Splits
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Train", "valid", "TEST")]
+)
+def test_a_split_column(folder, names):
+    rows = zip(("a.png", "b.png", "d.jpg"), names, strict=True)
+    (folder / "x.tsv").write_text(
+        "image\tcaption\tpart\n" + "".join(f"{i}\tx\t{n}\n" for i, n in rows)
+    )
+    splits = load(folder, split_column="part")
+    parts = (splits.train, splits.validation, splits.test)
+    assert [pathlib.Path(p.files[0]).name for p in parts] == ["a.png", "b.png", "d.jpg"]
+
+
+def rows_of(count):
+    return [data.Row("x", pathlib.Path(f"{i}.png"), "a") for i in range(count)]
+
+
+def test_split_by_shares():
+    config = Config(data="x", split="80/15/5")
+    splits = data.split_rows(config, rows_of(2000))
+    assert len(splits.train) == pytest.approx(1600, abs=60)
+    assert len(splits.validation) == pytest.approx(300, abs=50)
+    assert len(splits.test) == pytest.approx(100, abs=35)
+    # A picture stays where it is when the table grows.
+    more = data.split_rows(config, rows_of(3000))
+    assert set(splits.test.files) <= set(more.test.files)
+
+
+@pytest.mark.parametrize("split", ["90/10", "a/b/c", "90/-5/15", "0/50/50", ""])
+def test_split_by_impossible_shares(split):
+    with pytest.raises(UserError, match=f"percentages like 90/5/5, received '{split}'"):
+        data.split_rows(Config(data="x", split=split), rows_of(1))
+
+
+def test_a_picture_in_two_splits(folder):
+    (folder / "x.tsv").write_text(
+        "image\tcaption\tpart\na.png\tx\ttrain\na.png\ty\ttest\n"
+    )
+    with pytest.raises(
+        UserError, match=r"x.tsv, line 3: .* in train above and in test"
+    ):
+        load(folder, split_column="part")
+
+
+# What can be wrong with a table
+
+BAD = {
+    "missing picture": ("none.png\tx", r"line 3: there is no picture .*none.png"),
+    "no picture's name": ("\tx", r"line 3: the picture's name is empty"),
+    "truncated png": ("cut.png\tx", r"line 3: the picture .*cut.png is broken"),
+    "truncated jpeg": ("cut.jpg\tx", r"line 3: the picture .*cut.jpg is broken"),
+    "text as a picture": ("x.tsv\tx", r"line 3: the picture .*x.tsv is broken"),
+    "empty picture": ("empty.png\tx", r"line 3: the picture .*empty.png is broken"),
+    "another format": (
+        "e.tiff\tx",
+        r"line 3: the picture .*e.tiff is TIFF, not a JPEG",
+    ),
+    "empty caption": ("b.png\t", r"line 3: the caption is empty: ''"),
+    "punctuation as a caption": (
+        "b.png\t ?! ",
+        r"line 3: the caption is empty: ' \?! '",
+    ),
+}
+
+
+@pytest.fixture
+def bad(folder):
+    for name in ("a.png", "d.jpg"):
+        whole = (folder / name).read_bytes()
+        (folder / f"cut.{name[2:]}").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    write_picture(folder / "e.tiff", form="TIFF")
+    return folder
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_row_is_named(bad, name):
+    row, message = BAD[name]
+    (bad / "x.tsv").write_text(f"image\tcaption\na.png\tfine\n{row}\n")
+    with pytest.raises(UserError, match=r"x\.tsv, " + message):
+        load(bad / "x.tsv")
+
+
+def test_skip_bad_counts(bad, caplog):
+    rows = "\n".join(row for row, _ in BAD.values())
+    (bad / "x.tsv").write_text(f"image\tcaption\na.png\tfine\n{rows}\nb.png\tgood\n")
+    with caplog.at_level(logging.WARNING, "saccade"):
+        splits = load(bad / "x.tsv", skip_bad=True)
+    assert everything(splits) == {"a.png": ["fine"], "b.png": ["good"]}
+    (message,) = caplog.messages
+    assert message.startswith(f"Skipped {len(BAD)} of {len(BAD) + 2} rows. The first: ")
+    assert "line 3: there is no picture" in message
+
+
+def test_nothing_good_is_left(bad):
+    (bad / "x.tsv").write_text("image\tcaption\nnone.png\tx\n")
+    with pytest.raises(UserError, match="no usable row is left of 1"):
+        load(bad / "x.tsv", skip_bad=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settings", "message"),
+    [
+        (
+            "x.tsv",
+            TSV,
+            {"caption_column": "text"},
+            r"column 'text' \(--caption-column\); the columns are: image, caption, p",
+        ),
+        ("x.tsv", TSV, {"split_column": "fold"}, r"'fold' \(--split-column\)"),
+        ("x.tsv", TSV, {"image_column": "file"}, r"'file' \(--image-column\)"),
+        (
+            "x.tsv",
+            TSV,
+            {"split_column": "caption"},
+            "line 2: expected train, val or test",
+        ),
+        ("x.tsv", "", {}, "at least one caption, found none"),
+        ("x.tsv", "image\tcaption\n", {}, "at least one caption, found none"),
+        (
+            "x.tsv",
+            "image\tcaption\na.png\n",
+            {},
+            "line 2: expected 2 columns .* received 1",
+        ),
+        ("x.csv", "image,caption\na.png,a,b\n", {}, "line 2: expected 2 columns"),
+        ("x.jsonl", "{}\n", {}, "line 1: expected a column 'image'"),
+        ("x.jsonl", '\n{"image": \n', {}, "line 2: expected JSON"),
+        ("x.jsonl", "[1]\n", {}, "line 1: expected a JSON object"),
+        (
+            "x.json",
+            "{}",
+            {},
+            "x.json: expected COCO's captions JSON .* KeyError: 'images'",
+        ),
+        ("x.json", "[1]", {}, "x.json: expected COCO's captions JSON"),
+        ("x.json", "{", {}, "x.json: expected COCO's captions JSON"),
+        ("x.token", "a.png a cat\n", {}, "line 1: expected `name.jpg#0<tab>caption`"),
+    ],
+)
+def test_a_bad_file_is_named(folder, name, content, settings, message):
+    (folder / name).write_text(content)
+    with pytest.raises(UserError, match=message) as error:
+        load(folder, **settings)
+    assert str(folder / name) in str(error.value)
+
+
+def test_not_utf8(folder):
+    (folder / "x.csv").write_bytes(b"image,caption\na.png,caf\xe9\n")
+    with pytest.raises(UserError, match=r"x.csv: expected text in UTF-8"):
+        load(folder)
+
+
+def test_folders_without_a_single_table(folder):
+    with pytest.raises(UserError, match="found none"):
+        load(folder)
+    for name in ("x.csv", "y.tsv"):
+        (folder / name).write_text("image,caption\n")
+    with pytest.raises(UserError, match=r"found x.csv, y.tsv. Name the file itself"):
+        load(folder)
+    with pytest.raises(UserError, match="there is no .*nowhere"):
+        load(folder / "nowhere")
+
+
+# tensorflow-datasets
+
+
+class TinyCaptions(tfds.core.GeneratorBasedBuilder):
+    """Three pictures a split, with the features of coco_captions."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        text = {"id": np.int64, "text": tfds.features.Text()}
+        features = {
+            "image": tfds.features.Image(encoding_format="png"),
+            "captions": tfds.features.Sequence(text),
+        }
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in ("train", "val")}
+
+    def _generate_examples(self, split):
+        for i in range(4):
+            captions = [{"id": i, "text": f"{split} {i}"}, {"id": i, "text": "a dot"}]
+            picture = np.full((20, 30, 3), 10 * i, np.uint8)
+            yield i, {"image": picture, "captions": captions}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    TinyCaptions(data_dir=folder).download_and_prepare()
+    return folder
+
+
+def test_tfds(prepared):
+    splits = data.load_data(Config(data="tfds:tiny_captions", data_dir=str(prepared)))
+    assert [len(p) for p in (splits.train, splits.validation, splits.test)] == [4, 2, 2]
+    said = splits.train.captions + splits.validation.captions + splits.test.captions
+    assert sorted(c[0] for c in said) == [
+        f"{s} {i}" for s in ("train", "val") for i in range(4)
+    ]
+    assert all(c[1] == "a dot" for c in said)
+    # Still encoded: the one decoder sees them, like all others.
+    assert all(file.startswith(b"\x89PNG") for file in splits.train.files)
+    number = int(splits.train.captions[0][0].split()[1])
+    assert image.read(splits.train.files[:1], 30)[0, 15, 15, 0] == 10 * number
+
+
+def test_tfds_that_is_not_prepared(tmp_path):
+    settings = {"data": "tfds:coco_captions", "data_dir": str(tmp_path)}
+    with pytest.raises(UserError) as error:
+        data.load_data(Config(**settings))
+    assert f"prepared in {tmp_path}" in str(error.value)
+    assert "tfds build coco_captions --data_dir FOLDER" in str(error.value)
+    settings["data"] = "tfds:no_such_set"
+    with pytest.raises(UserError, match="no_such_set not found") as error:
+        data.load_data(Config(**settings))
+    assert len(str(error.value)) < 500  # tfds would list all its sets.
+
+
+def test_tfds_without_captions(prepared):
+    class TinyLabels(tfds.core.GeneratorBasedBuilder):
+        """No captions at all."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {"image": tfds.features.Image(), "label": np.int64}
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples() for split in ("train", "test")}
+
+        def _generate_examples(self):
+            yield 0, {"image": np.zeros((4, 4, 3), np.uint8), "label": 1}
+
+    TinyLabels(data_dir=prepared).download_and_prepare()
+    with pytest.raises(UserError, match="image and captions, received image, label"):
+        data.load_data(Config(data="tfds:tiny_labels", data_dir=str(prepared)))
+
+
+# Between the data and the model
+
+
+def test_learn_fills_in_the_vocabulary_and_the_length(scenes):
+    config, vocabulary = data.learn(Config(), scenes)
+    sentences = all_sentences(scenes.train)
+    assert config.max_length == max(len(s.split()) for s in sentences) + 1
+    assert {w for s in sentences for w in s.split()} == set(vocabulary.tokens[4:])
+    kept, _ = data.learn(dataclasses.replace(config, max_length=5), scenes)
+    assert kept.max_length == 5
+    again = data.assets_from_json(vocabulary.to_json())
+    assert again.tokens == vocabulary.tokens
+
+
+def test_example_is_a_picture_as_a_client_sends_it():
+    (contents,) = data.example()["image_bytes"]
+    assert Image.open(io.BytesIO(contents)).size == (64, 64)
+
+
+def test_describe(scenes):
+    facts = data.describe(scenes)
+    assert facts["train pictures"] == 1000
+    assert facts["train captions"] == len(all_sentences(scenes.train))
+    assert facts["test pictures"] == 100
+    assert facts["longest caption"] == "10 words"
+    assert facts["sample 1"] in all_sentences(scenes.train)
+
+
+# Real pictures
+
+EMOJI = pathlib.Path(os.environ.get("SACCADE_DATA", "")) / "emoji_captions"
+
+
+@pytest.mark.skipif(
+    not os.environ.get("SACCADE_DATA"), reason="SACCADE_DATA names no folder of data"
+)
+@pytest.mark.parametrize(
+    ("column", "sizes"),
+    [("split_composed", (3418, 188, 172)), ("split", (3093, 343, 342))],
+)
+def test_emoji(column, sizes):
+    config = Config(data=str(EMOJI), caption_column="en", split_column=column)
+    splits = data.load_data(config)
+    parts = (splits.train, splits.validation, splits.test)
+    assert tuple(len(part) for part in parts) == sizes
+    pixels = image.read(splits.test.files, 64)
+    assert pixels.shape == (sizes[2], 64, 64, 3)

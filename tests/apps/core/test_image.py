@@ -1,0 +1,288 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageDraw
+
+from saccade.apps.core import image
+from saccade.apps.core.config import UserError
+
+# In the graph, because that is where it runs; one trace serves all tests.
+decode = tf.function(
+    lambda contents: image.decode(contents, 32),
+    input_signature=[tf.TensorSpec([None], tf.string)],
+)
+
+
+def scene(width=48, height=36):
+    """A picture with smooth and sharp parts; its ellipse is transparent."""
+    x, y = np.meshgrid(np.linspace(0, 200, width), np.linspace(0, 200, height))
+    pixels = np.stack([x, y, 200 - x, np.full_like(x, 255)], axis=-1)
+    picture = Image.fromarray(pixels.astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((5, 5, 20, 20), fill=(10, 200, 80, 255))
+    pen.ellipse((width // 2, 8, width - 6, 28), fill=(40, 0, 250, 0))
+    return picture
+
+
+def in_mode(mode):
+    """The scene in a mode of Pillow, and how to save it."""
+    transparent = scene()
+    if mode in ("RGBA", "LA"):
+        return transparent.convert(mode), {}
+    if mode == "P, transparent":
+        palette = transparent.convert("RGB").quantize(16)
+        return palette, {"transparency": palette.getpixel((32, 18))}
+    opaque = transparent.convert("RGB")
+    if mode == "I;16":
+        grey = np.asarray(opaque.convert("L"), np.uint16)
+        return Image.fromarray(grey * 256 + 77), {}
+    return opaque.convert(mode), {}
+
+
+def encode(picture, form, **how):
+    file = io.BytesIO()
+    picture.save(file, form, **how)
+    return file.getvalue()
+
+
+def by_pillow(contents, size=32):
+    """What `decode` should give: over white, scaled to fit, centred on white."""
+    picture = Image.open(io.BytesIO(contents))
+    if picture.mode == "I;16":  # Pillow's own conversion clips at 255.
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    picture = picture.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    picture = Image.alpha_composite(white, picture).convert("RGB")
+    scale = size / max(picture.size)
+    fitted = [max(1, round(side * scale)) for side in picture.size]
+    if fitted != list(picture.size):
+        picture = picture.resize(fitted, Image.Resampling.BILINEAR)
+    square = Image.new("RGB", (size, size), "white")
+    square.paste(picture, [(size - side) // 2 for side in fitted])
+    return np.asarray(square)
+
+
+def one(contents):
+    pixels, ok = decode(tf.constant([contents]))
+    return pixels[0].numpy(), bool(ok[0])
+
+
+CASES = [
+    *(("JPEG", mode) for mode in ("L", "RGB", "CMYK")),
+    *(
+        ("PNG", mode)
+        for mode in ("1", "L", "LA", "P", "P, transparent", "RGB", "RGBA", "I;16")
+    ),
+    *(("GIF", mode) for mode in ("1", "L", "P", "P, transparent", "RGB", "RGBA")),
+    *(("BMP", mode) for mode in ("L", "P", "RGB", "RGBA")),
+    *(("WEBP", mode) for mode in ("L", "P", "RGB", "RGBA")),
+]
+
+
+@pytest.mark.parametrize(("form", "mode"), CASES)
+def test_equals_pillow(form, mode):
+    picture, how = in_mode(mode)
+    if form == "WEBP":
+        how["lossless"] = True
+    contents = encode(picture, form, **how)
+    pixels, ok = one(contents)
+    assert ok
+    difference = np.abs(pixels.astype(float) - by_pillow(contents)).mean()
+    # JPEG decoders differ by a level or two; the rest is rounding while resizing.
+    assert difference < (1.0 if form == "JPEG" else 0.5), difference
+
+
+@pytest.mark.parametrize("size", [(32, 32), (7, 5), (300, 200), (200, 300), (1, 400)])
+def test_keeps_the_shape_on_white(size):
+    contents = encode(Image.new("RGB", size, (90, 20, 160)), "PNG")
+    pixels, ok = one(contents)
+    assert ok
+    assert np.array_equal(pixels, by_pillow(contents))
+
+
+def test_a_picture_of_the_right_size_is_not_touched():
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for form in ("PNG", "BMP"):
+        pixels, _ = one(encode(Image.fromarray(noise), form))
+        assert np.array_equal(pixels, noise)
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    contents = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    pixels, ok = one(contents)
+    assert ok
+    assert np.all(pixels == (255, 0, 0))
+
+
+@pytest.mark.parametrize("extensions", [b"", b"\x21\xfe\x05hello\x00"])
+@pytest.mark.parametrize("local", [False, True])
+def test_gif_transparency_wherever_its_palette_is(local, extensions):
+    """A 2 x 1 GIF written by hand: one opaque blue pixel, one transparent."""
+    table = b"\x00\x00\xff" + b"\x07\x08\x09"
+    control = b"\x21\xf9\x04\x01\x00\x00\x01\x00"  # index 1 is transparent
+    frame = b"\x2c" + bytes(4) + b"\x02\x00\x01\x00"
+    data = b"\x02\x02\x44\x0a\x00"  # LZW: clear, 0, 1, end
+    contents = b"GIF89a\x02\x00\x01\x00" + (b"\x00" if local else b"\x80") + bytes(2)
+    contents += b"" if local else table
+    contents += extensions + control
+    contents += frame + (b"\x80" + table if local else b"\x00") + data + b"\x3b"
+    assert Image.open(io.BytesIO(contents)).convert("RGBA").getpixel((1, 0))[3] == 0
+    pixels, ok = image.decode(tf.constant(contents), 2)
+    assert ok
+    assert pixels[0, 0].numpy().tolist() == [0, 0, 255]
+    assert pixels[0, 1].numpy().tolist() == [255, 255, 255]
+
+
+def good_files():
+    picture, how = in_mode("P, transparent")
+    files = {form: encode(scene().convert("RGB"), form) for form in ("JPEG", "BMP")}
+    files["WEBP"] = encode(scene(), "WEBP", lossless=True)
+    return files | {form: encode(picture, form, **how) for form in ("PNG", "GIF")}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_truncated_anywhere(form):
+    contents = good_files()[form]
+    # The last byte of a GIF only says that nothing follows.
+    whole = len(contents) - (1 if form == "GIF" else 0)
+    ends = np.unique(np.linspace(0, whole - 1, 80).astype(int))
+    pixels, ok = decode(tf.constant([contents[:end] for end in ends]))
+    assert not np.any(ok)
+    assert np.all(pixels == 255)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_random_damage_never_raises(form):
+    contents = good_files()[form]
+    rng = np.random.default_rng(len(contents))
+    damaged = []
+    for _ in range(150):
+        copy = bytearray(contents)
+        for at in rng.integers(0, len(copy), rng.integers(1, 5)):
+            copy[at] = rng.integers(256)
+        damaged.append(bytes(copy))
+    for _ in range(50):  # A header full of nonsense is the worst.
+        copy = bytearray(contents)
+        copy[6:40] = rng.bytes(34)
+        damaged.append(bytes(copy))
+    pixels, ok = decode(tf.constant(damaged))
+    assert pixels.shape == (200, 32, 32, 3)
+    assert np.all(pixels.numpy()[~ok.numpy()] == 255)
+    if form == "PNG":  # Every chunk has a checksum.
+        same = np.array([d == contents for d in damaged])
+        assert ok.numpy()[~same].mean() < 0.05
+
+
+BAD = {
+    "nothing": b"",
+    "a text": "no picture, été".encode(),
+    "zeros": bytes(100_000),
+    "a signature only": b"\x89PNG\r\n\x1a\n",
+    "a JPEG header and junk": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + b"junk" * 500,
+    "a GIF that ends in its palette": b"GIF89a\x05\x00\x05\x00\xf7\x00\x00" + bytes(20),
+    "a BMP of one bit": encode(Image.new("1", (40, 40)), "BMP"),
+    "a TIFF": encode(Image.new("RGB", (8, 8)), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_picture(name):
+    pixels, ok = one(BAD[name])
+    assert not ok
+    assert np.all(pixels == 255)
+
+
+def test_a_picture_that_claims_to_be_huge(monkeypatch):
+    contents = encode(Image.new("L", (400, 300)), "PNG")
+    monkeypatch.setattr(image, "MAX_PIXELS", 400 * 300)
+    assert image.decode(tf.constant(contents), 8)[1]
+    monkeypatch.setattr(image, "MAX_PIXELS", 400 * 300 - 1)
+    assert not image.decode(tf.constant(contents), 8)[1]
+
+
+def test_neighbours_of_bad_pictures_are_not_touched():
+    files = list(good_files().values())
+    alone = [one(contents)[0] for contents in files]
+    mixed = [b for pair in zip(files, BAD.values(), strict=False) for b in pair]
+    pixels, ok = decode(tf.constant(mixed))
+    assert ok.numpy().tolist() == [True, False] * len(files)
+    assert np.array_equal(pixels[::2], alone)
+
+
+def test_no_pictures():
+    pixels, ok = decode(tf.constant([], tf.string))
+    assert pixels.shape == (0, 32, 32, 3)
+    assert ok.shape == (0,)
+
+
+def test_shape_follows_the_input():
+    contents = tf.constant(good_files()["PNG"])
+    pixels, ok = image.decode(contents, 16)
+    assert pixels.shape == (16, 16, 3)
+    assert ok.shape == ()
+    pixels, ok = image.decode(tf.fill([2, 3], contents), 16)
+    assert pixels.shape == (2, 3, 16, 16, 3)
+    assert np.all(ok)
+
+
+def test_inside_a_data_pipeline_and_a_saved_model(tmp_path):
+    contents = [good_files()["JPEG"], b"bad", good_files()["GIF"]]
+    expected, _ = decode(tf.constant(contents))
+    pipeline = tf.data.Dataset.from_tensor_slices(contents)
+    pipeline = pipeline.map(lambda c: image.decode(c, 32), num_parallel_calls=2)
+    pixels, ok = next(iter(pipeline.batch(3)))
+    assert np.array_equal(pixels, expected)
+    assert ok.numpy().tolist() == [True, False, True]
+
+    module = tf.Module()
+    module.decode = decode
+    tf.saved_model.save(module, tmp_path)
+    pixels, ok = tf.saved_model.load(tmp_path).decode(tf.constant(contents))
+    assert np.array_equal(pixels, expected)
+    assert ok.numpy().tolist() == [True, False, True]
+
+
+def test_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(image, "_CHUNK", 2)
+    files = good_files()
+    paths = []
+    for form, contents in files.items():
+        paths.append(str(tmp_path / form))
+        (tmp_path / form).write_bytes(contents)
+    pixels = image.read(paths, 32)
+    assert pixels.dtype == tf.uint8
+    assert np.array_equal(pixels, decode(tf.constant(list(files.values())))[0])
+    assert np.array_equal(pixels, image.read(list(files.values()), 32))
+    assert image.read([], 32).shape == (0, 32, 32, 3)
+
+
+def test_read_names_the_bad_file(tmp_path):
+    good = good_files()["PNG"]
+    (tmp_path / "bad.png").write_bytes(good[:50])
+    with pytest.raises(UserError, match="bad.png: expected a JPEG"):
+        image.read([good, str(tmp_path / "bad.png")], 32)
+    with pytest.raises(UserError, match="picture 1: expected"):
+        image.read([good, b"bad"], 32)
+    with pytest.raises(
+        UserError, match="none.png: the picture cannot be read: No such"
+    ):
+        image.read([str(tmp_path / "none.png")], 32)
+
+
+def test_shift_and_zoom():
+    pixels = decode(tf.constant([good_files()["PNG"]] * 8))[0]
+    still = image.shift_and_zoom(pixels, 0.0, 0.0, (0, 1))
+    assert np.array_equal(still, pixels)
+    moved = image.shift_and_zoom(pixels, 0.2, 0.1, (0, 1))
+    assert moved.shape == pixels.shape
+    assert moved.dtype == tf.uint8
+    # A pure function of the seed, and every picture its own draw.
+    assert np.array_equal(moved, image.shift_and_zoom(pixels, 0.2, 0.1, (0, 1)))
+    assert not np.array_equal(moved, image.shift_and_zoom(pixels, 0.2, 0.1, (0, 2)))
+    assert not np.array_equal(moved[0], moved[1])
+    black = tf.zeros([50, 16, 16, 3], tf.uint8)
+    shifted = image.shift_and_zoom(black, 0.3, 0.0, (3, 4)).numpy()
+    assert set(np.unique(shifted)) == {0, 255}  # Outside of the picture is white.

@@ -1,0 +1,488 @@
+"""The contract that every app of `saccade.apps.REGISTRY` keeps.
+
+A new app joins by being registered and by an entry in `EXPECTED`.
+"""
+
+import base64
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+import typing
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from saccade import apps
+from saccade.apps.core import training
+from saccade.apps.core.config import (
+    ConfigError,
+    from_json,
+    help_rows,
+    parse_overrides,
+    to_json,
+)
+
+from .runs import moved_export, tiny_run
+
+# What the contract needs to know of captioning.
+
+
+def captioning_table(folder, splits):
+    """The builtin pictures as a user's own: files and a table."""
+    rows = []
+    for split, examples in dataclasses.asdict(splits).items():
+        for i, picture in enumerate(examples["files"]):
+            (folder / f"{split}-{i}.png").write_bytes(picture)
+            for caption in examples["captions"][i]:
+                row = {"image": f"{split}-{i}.png", "caption": caption, "split": split}
+                rows.append(json.dumps(row))
+    (folder / "captions.jsonl").write_text("\n".join(rows), "utf-8")
+    return {"data": str(folder), "split_column": "split"}
+
+
+def captioning_requests(splits):
+    png = splits.test.files[:3]
+    jpeg = io.BytesIO()
+    Image.open(io.BytesIO(splits.test.files[3])).save(jpeg, "JPEG")
+    return {"image_bytes": [*png, jpeg.getvalue()]}
+
+
+def captioning_bad(good):
+    png, jpeg = good["image_bytes"][0], good["image_bytes"][3]
+    draw = np.random.default_rng(0)
+    huge_claim = bytearray(png)
+    huge_claim[16:24] = (2**30).to_bytes(4, "big") * 2  # width and height
+    return {
+        "image_bytes": [
+            b"",
+            b"no picture at all",
+            draw.bytes(1000),
+            draw.bytes(4_000_000),
+            png[: len(png) // 2],
+            jpeg[: len(jpeg) // 2],
+            png[:8] + draw.bytes(500),
+            jpeg[:20] + draw.bytes(500),
+            bytes(huge_claim),
+            "語 \ud7ff".encode(),
+        ]
+    }
+
+
+def captioning_judge_bad(outputs, row):
+    assert not outputs["ok"][row]
+    assert outputs["caption"][row] == b""
+    assert outputs["length"][row] == 0
+    assert not outputs["tokens"][row].any()
+    assert not outputs["attention"][row].any()
+    assert outputs["score"][row] == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What the contract expects of an app.
+
+    parameters: of `tiny` on `builtin`.
+    scores: what the docstring claims for `tiny` on the test split, at least.
+    small: settings that make the data small where nothing must be learned.
+    real: function (folder, splits) that writes the builtin data as a user's own and
+        returns the settings that read it.
+    outputs: of every signature.
+    requests: function (splits) -> good requests, input name -> list.
+    bad: function (good requests) -> bad ones, likewise.
+    judge_bad: function (outputs, row) that asserts the defined answer to a bad one.
+    """
+
+    parameters: int
+    scores: dict[str, float]
+    small: dict[str, typing.Any]
+    real: typing.Callable
+    outputs: set[str]
+    requests: typing.Callable
+    bad: typing.Callable
+    judge_bad: typing.Callable
+
+
+EXPECTED = {
+    "captioning": Expected(
+        parameters=72_329,
+        scores={"exact_match": 20.0},
+        small={"builtin_size": 40},
+        real=captioning_table,
+        outputs={"caption", "score", "tokens", "length", "ok", "attention"},
+        requests=captioning_requests,
+        bad=captioning_bad,
+        judge_bad=captioning_judge_bad,
+    ),
+}
+
+
+@pytest.fixture(scope="session", params=sorted(apps.REGISTRY))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def app(name):
+    return apps.load(name)
+
+
+@pytest.fixture(scope="session")
+def expected(name):
+    assert name in EXPECTED, f"add an entry for {name} to EXPECTED"
+    return EXPECTED[name]
+
+
+@pytest.fixture(scope="session")
+def run(name, tmp_path_factory):
+    return tiny_run(name, tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def export(name, tmp_path_factory):
+    return moved_export(name, tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def splits(app, expected):
+    config = dataclasses.replace(app.presets["tiny"](), **expected.small)
+    return app.data.load_data(config)
+
+
+@pytest.fixture(scope="session")
+def good(expected, splits):
+    return expected.requests(splits)
+
+
+def ready_to_fit(app, config, folder):
+    """The compiled model and the batches that training would start with."""
+    caught = []
+
+    def train(model, batches, *others, **options):
+        caught.append((model, batches))
+
+    keras.utils.set_random_seed(0)
+    splits = app.data.load_data(config)
+    config, assets = app.data.learn(config, splits)
+    model = app.model.build_model(config, assets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "train", train)
+        app.training.fit(model, config, assets, splits, folder, False, lambda c: None)
+    return caught[0]
+
+
+def tensors(request):
+    return {name: tf.constant(values, tf.string) for name, values in request.items()}
+
+
+def arrays(outputs):
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def assert_same(got, expected):
+    """Equal answers: texts and integers exactly, floats up to rounding."""
+    assert got.keys() == expected.keys()
+    for key, value in expected.items():
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(
+                got[key], value, rtol=1e-4, atol=1e-5, err_msg=key
+            )
+        else:
+            np.testing.assert_array_equal(got[key], value, err_msg=key)
+
+
+# 1. Settings
+
+
+@pytest.mark.parametrize("preset", ["tiny", "default", "paper"])
+def test_config_round_trip(app, preset):
+    config = app.presets[preset]()
+    assert isinstance(config, app.Config)
+    assert from_json(app.Config, to_json(config)) == config
+    given = {flag: value for flag, value, _ in help_rows(config)}
+    words = []
+    for flag, value in given.items():
+        switch = "/" in flag
+        words.append(f"{flag.split('/')[0]}={value}" if not switch else
+                     flag.split("/")[0 if value == "true" else 1])  # fmt: skip
+    assert parse_overrides(app.Config, words) == config
+
+
+def test_unknown_key_is_an_error_that_names_it(app):
+    field = dataclasses.fields(app.Config)[0].name
+    with pytest.raises(ConfigError, match=f"{field}x.*{field}"):
+        parse_overrides(app.Config, [f"--{field}x=1"])
+    with pytest.raises(ConfigError, match=f"{field}x"):
+        from_json(app.Config, {f"{field}x": 1})
+
+
+def test_bad_value_is_an_error_that_names_the_field(app):
+    checked = 0
+    for field in dataclasses.fields(app.Config):
+        hint = typing.get_type_hints(app.Config)[field.name]
+        if hint in (int, float):
+            flag = "--" + field.name.replace("_", "-")
+            with pytest.raises(
+                ConfigError, match=f"{field.name}: expected .*number|int"
+            ):
+                parse_overrides(app.Config, [f"{flag}=many"])
+            with pytest.raises(ConfigError, match=field.name):
+                from_json(app.Config, {field.name: "many"})
+            checked += 1
+    assert checked
+
+
+def test_decode_options_have_their_errors_too(run):
+    with pytest.raises(ConfigError if False else ValueError, match="nonsense"):
+        run.evaluate(nonsense=1)
+
+
+# 2. Data
+
+
+def test_real_data_has_the_same_element_spec(app, expected, splits, tmp_path):
+    config = dataclasses.replace(app.presets["tiny"](), **expected.small)
+    real = dataclasses.replace(config, **expected.real(tmp_path, splits))
+    _, drawn = ready_to_fit(app, config, tmp_path / "a")
+    _, read = ready_to_fit(app, real, tmp_path / "b")
+    assert read(0).element_spec == drawn(0).element_spec
+    # Not only the shapes: the same examples, whatever their order.
+    assert len(app.data.load_data(real).test) == len(splits.test)
+
+
+# 3. The model
+
+
+def test_everything_has_a_name(app, run, expected):
+    assert isinstance(run.model.input, dict) or len(run.model.inputs) == 1
+    if isinstance(run.model.input, dict):
+        for name, tensor in run.model.input.items():
+            assert tensor.name == name
+    assert isinstance(run.model.output, dict)
+    assert run.model.count_params() == expected.parameters
+
+
+# 4. One step of training
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
+def test_one_step_changes_every_variable(app, expected, tmp_path, jit):
+    config = dataclasses.replace(
+        app.presets["tiny"](), jit=jit, batch_size=4, **expected.small
+    )
+    model, batches = ready_to_fit(app, config, tmp_path)
+    assert bool(model.jit_compile) == jit
+    # Decay moves a weight that has no gradient; it must move by its gradient.
+    model.optimizer.weight_decay = None
+    before = [np.array(v) for v in model.trainable_variables]
+    (batch,) = batches(0).take(1)
+    loss = model.train_on_batch(*batch)
+    assert np.isfinite(loss)
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        assert np.isfinite(variable).all(), f"{variable.path} is not finite"
+        assert not np.array_equal(variable, value), f"{variable.path} did not move"
+
+
+# 5. It learns
+
+
+def test_tiny_reaches_what_its_docstring_claims(run, expected):
+    assert run.config.data == "builtin"
+    for metric, least in expected.scores.items():
+        assert run.metrics[metric] >= least, run.metrics
+    assert run.metrics["decode"]
+    saved = json.loads((run.folder / "metrics.json").read_text("utf-8"))
+    assert saved == run.metrics
+
+
+# 6. Saving
+
+
+def test_keras_file_round_trip(app, run, tmp_path):
+    _, batches = ready_to_fit(app, run.config, tmp_path)
+    ((inputs, *_),) = batches(0).take(1)
+    loaded = keras.models.load_model(run.folder / "model.keras")
+    expected = run.model(inputs, training=False)
+    got = loaded(inputs, training=False)
+    for key, value in keras.tree.map_structure(np.array, expected).items():
+        np.testing.assert_array_equal(np.array(got[key]), value, err_msg=key)
+
+
+def test_loaded_run_answers_the_same(app, run, good):
+    (inputs,) = good.values()
+    for got, said in zip(
+        app.load(run.folder).predict(inputs), run.predict(inputs), strict=True
+    ):
+        assert got.keys() == said.keys()
+        for key in said:
+            np.testing.assert_array_equal(got[key], said[key], err_msg=key)
+
+
+# 7. The export, elsewhere
+
+# Knows TensorFlow and the standard library only.
+CLIENT = """
+import base64, json, sys
+import numpy as np
+import tensorflow as tf
+
+folder, signature, request, answer = sys.argv[1:]
+loaded = tf.saved_model.load(folder)
+with open(request) as file:
+    items = json.load(file)
+inputs = {
+    name: tf.constant([base64.b64decode(value) for value in values], tf.string)
+    for name, values in items.items()
+}
+outputs = loaded.signatures[signature](**inputs)
+np.savez(answer, **{
+    name: np.array(value.numpy().tolist(), "S") if value.dtype == tf.string
+    else value.numpy() for name, value in outputs.items()
+})
+ours = [name for name in sys.modules if name.split(".")[0] in ("saccade", "keras")]
+assert "saccade" not in ours, ours
+"""
+
+
+def ask_another_process(folder, signature, request, scratch):
+    encoded = {
+        name: [base64.b64encode(value).decode() for value in values]
+        for name, values in request.items()
+    }
+    (scratch / "request.json").write_text(json.dumps(encoded))
+    words = [folder, signature, scratch / "request.json", scratch / "answer.npz"]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", CLIENT, *map(str, words)],
+        cwd=scratch,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(scratch / "answer.npz") as answer:
+        return {name: answer[name] for name in answer.files}
+
+
+def test_export_answers_alike_in_another_process(run, export, good, tmp_path):
+    functions = run.app.serve.signatures(
+        run.model,
+        run.config,
+        run.assets,
+        run.app.serve.exported_options(run.config),
+    )
+    said = arrays(functions["serving_default"](**tensors(good)))
+    for signature in functions:
+        got = ask_another_process(export, signature, good, tmp_path)
+        assert_same(got, {k: v.astype(got[k].dtype) for k, v in said.items()})
+
+
+def test_export_through_the_python_door(app, run, export, good):
+    (inputs,) = good.values()
+    said = run.app.serve.predict(
+        run.model,
+        run.config,
+        run.assets,
+        inputs,
+        run.app.serve.exported_options(run.config),
+    )
+    for got, expected in zip(app.load(export).predict(inputs), said, strict=True):
+        assert got.keys() == expected.keys()
+        for key, value in expected.items():
+            if isinstance(value, str | bool | list):
+                assert got[key] == value
+            else:
+                np.testing.assert_allclose(got[key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_export_signatures(export, expected, good):
+    loaded = tf.saved_model.load(str(export))
+    card = json.loads((export / "model_card.json").read_text("utf-8"))
+    assert card["signatures"].keys() == loaded.signatures.keys()
+    assert "serving_default" in loaded.signatures
+    for signature, function in loaded.signatures.items():
+        assert set(function.structured_outputs) == expected.outputs, signature
+        for key, spec in function.structured_outputs.items():
+            assert spec.shape[0] is None, f"{signature}: {key} has no batch dimension"
+            assert spec.dtype not in (tf.float16, tf.bfloat16), f"{key}: not in JSON"
+        for spec in function.structured_input_signature[1].values():
+            assert spec.shape[0] is None, f"{signature}: an input without a batch"
+
+
+# 8. Bad input
+
+
+def test_bad_input_has_a_defined_answer_and_spoils_nothing(export, expected, good):
+    function = tf.saved_model.load(str(export)).signatures["serving_default"]
+    alone = arrays(function(**tensors(good)))
+    bad = expected.bad(good)
+    count = len(next(iter(bad.values())))
+    # A bad item before, between and behind the good ones.
+    places = {name: [*bad[name], *good[name], *bad[name][:1]] for name in bad}
+    together = arrays(function(**tensors(places)))
+    rows = len(next(iter(good.values())))
+    assert_same({k: v[count : count + rows] for k, v in together.items()}, alone)
+    for row in (*range(count), count + rows):
+        expected.judge_bad(together, row)
+
+
+def test_a_batch_of_bad_input_only(export, expected, good):
+    function = tf.saved_model.load(str(export)).signatures["serving_default"]
+    bad = {name: values[:1] for name, values in expected.bad(good).items()}
+    expected.judge_bad(arrays(function(**tensors(bad))), 0)
+
+
+def test_zero_length_batch(export, good):
+    loaded = tf.saved_model.load(str(export))
+    for signature in loaded.signatures:
+        some = loaded.signatures[signature](**tensors(good))
+        none = loaded.signatures[signature](**tensors({name: [] for name in good}))
+        assert none.keys() == some.keys()
+        for key, value in none.items():
+            assert value.shape == (0, *some[key].shape[1:]), f"{signature}: {key}"
+
+
+# The resume rule, with everything an app adds to it
+
+
+def test_killed_and_resumed_training_ends_bit_equal(app, expected, tmp_path):
+    config = dataclasses.replace(
+        app.presets["tiny"](), steps=4, rounds=2, batch_size=8, **expected.small
+    )
+
+    def fit(folder, resume=False, rounds=2):
+        class Killed(BaseException):
+            pass
+
+        def killed_after(write, kept, done):
+            write(kept, done)
+            if done == rounds:
+                raise Killed
+
+        write = training.Rounds._write_checkpoint
+        keras.utils.set_random_seed(config.seed)
+        splits = app.data.load_data(config)
+        learnt, assets = app.data.learn(config, splits)
+        model = app.model.build_model(learnt, assets)
+        folder.mkdir(exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                training.Rounds,
+                "_write_checkpoint",
+                lambda kept, done: killed_after(write, kept, done),
+            )
+            with pytest.raises(Killed):
+                app.training.fit(
+                    model, learnt, assets, splits, folder, resume, lambda c: None
+                )
+        with np.load(folder / f"checkpoint/round-{rounds}.npz") as state:
+            return [state[name] for name in state.files]
+
+    whole = fit(tmp_path / "whole")
+    fit(tmp_path / "parts", rounds=1)
+    resumed = fit(tmp_path / "parts", resume=True)
+    for a, b in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(a, b)

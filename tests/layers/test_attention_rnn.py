@@ -1,0 +1,307 @@
+"""AttentionRNN against Xu et al. 2015 in NumPy, and its life in models."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from saccade.layers import (
+    AttentionRNN,
+    BahdanauAttention,
+    ConditionedCell,
+    GRUCell,
+    HardAttention,
+    LSTMCell,
+)
+
+from .helpers import (
+    BATCH,
+    FEATURES,
+    TIME,
+    UNITS,
+    check_gradients,
+    fit_moves_all,
+    normal,
+    randomise,
+    reload,
+    reload_export,
+    sigmoid,
+)
+from .test_attention import REGIONS, VALUES_MASK, WIDTH
+from .test_attention import numpy_weights as weigh
+from .test_lstm import numpy_step as lstm_step
+
+SCORERS = 7  # units of the attention
+PADDING = np.arange(TIME) < np.array([[5], [2], [0], [4]])
+
+
+def data(dtype="float32"):
+    x = normal(BATCH, TIME, FEATURES, dtype=dtype)
+    return x, normal(BATCH, REGIONS, WIDTH, seed=1, dtype=dtype)
+
+
+def make(cell=LSTMCell, attention=BahdanauAttention, **options):
+    dtype = options.get("dtype")
+    layer = AttentionRNN(
+        cell(UNITS, dtype=dtype), attention(SCORERS, dtype=dtype), **options
+    )
+    layer.build((BATCH, TIME, FEATURES), memory_shape=(BATCH, REGIONS, WIDTH))
+    return randomise(layer)
+
+
+def mean_of(memory, mask):
+    if mask is None:
+        return memory.mean(1)
+    return (memory * mask[..., None]).sum(1) / np.maximum(mask.sum(1), 1)[:, None]
+
+
+def run_by_hand(layer, x, memory, memory_mask):
+    """Xu et al. 2015 with an LSTM, all steps real: a dict like the layer's."""
+    cell = layer.cell
+    step = lstm_step({w.name: w.numpy() for w in cell.cell.trainable_weights})
+    mean = mean_of(memory, memory_mask)
+    states = [
+        np.tanh(mean @ dense.kernel.numpy() + dense.bias.numpy())
+        for dense in layer.initial_layers
+    ]
+    result = {"outputs": [], "contexts": [], "weights": []}
+    for t in range(x.shape[1]):
+        weights = weigh(layer.attention, states[0], memory, memory_mask)
+        context = np.einsum("bl,bld->bd", weights, memory)
+        beta = 1
+        if layer.gate:
+            gate = states[0] @ cell.gate_kernel.numpy() + cell.gate_bias.numpy()
+            beta = sigmoid(gate)
+        states = step(np.concatenate([x[:, t], beta * context], -1), states)
+        for part, value in zip(result, (states[0], context, weights)):
+            result[part].append(value)
+    return {**{k: np.stack(v, 1) for k, v in result.items()}, "states": states}
+
+
+@pytest.mark.parametrize("gate", [True, False])
+@pytest.mark.parametrize("mask", [None, VALUES_MASK], ids=["unmasked", "masked"])
+def test_equals_numpy(gate, mask):
+    layer = make(gate=gate)
+    x, memory = data()
+    result = layer(x, memory=memory, memory_mask=mask)
+    expected = run_by_hand(layer, x, memory, mask)
+    for part in ("outputs", "contexts", "weights"):
+        np.testing.assert_allclose(result[part], expected[part], atol=2e-6)
+    for ours, theirs in zip(result["states"], expected["states"]):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    np.testing.assert_array_equal(result["chosen"], result["weights"])
+
+
+def test_given_states_replace_those_from_the_mean():
+    layer = make()
+    x, memory = data()
+    start = layer.initial_state_from(memory)
+    given = layer(x, memory=memory, initial_state=start)
+    own = layer(x, memory=memory)
+    np.testing.assert_allclose(given["outputs"], own["outputs"], atol=1e-6)
+    zeros = [tf.zeros_like(s) for s in start]
+    other = layer(x, memory=memory, initial_state=zeros)
+    assert not np.allclose(other["outputs"], own["outputs"], atol=1e-3)
+
+
+@pytest.mark.parametrize("cell", [LSTMCell, GRUCell])
+def test_step_loop_equals_call(cell):
+    layer = make(cell)
+    x, memory = data()
+    whole = layer(x, memory=memory, memory_mask=VALUES_MASK)
+    prepared = layer.prepare_memory(memory, VALUES_MASK)
+    states = layer.initial_state_from(memory, VALUES_MASK)
+    for t in range(TIME):
+        result, states = layer.step(x[:, t], states, prepared)
+        for part, value in result.items():
+            np.testing.assert_allclose(value, whole[part][:, t], atol=1e-6)
+    for ours, theirs in zip(states, whole["states"]):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_an_inner_conditioned_cell_sees_the_mean_region():
+    """Equal to the mean region joined to the input of a plain inner cell."""
+    layer = make(lambda units, dtype: ConditionedCell(LSTMCell(units)))
+    x, memory = data()
+    plain = AttentionRNN(LSTMCell(UNITS), BahdanauAttention(SCORERS), gate=False)
+    layer = AttentionRNN(
+        ConditionedCell(LSTMCell(UNITS)), BahdanauAttention(SCORERS), gate=False
+    )
+    result = layer(x, memory=memory, memory_mask=VALUES_MASK)
+    mean = np.repeat(mean_of(memory, VALUES_MASK)[:, None], TIME, axis=1)
+    joined = np.concatenate([mean, x], axis=-1)
+    plain(joined, memory=memory)
+    # The rows of the kernel: [x; context; mean] there, [mean; x; context] here.
+    for ours, theirs in zip(plain.weights, layer.weights):
+        value = theirs.numpy()
+        if ours is plain.cell.cell.kernel:
+            value = np.concatenate([value[-WIDTH:], value[:-WIDTH]])
+        ours.assign(value)
+    expected = plain(joined, memory=memory, memory_mask=VALUES_MASK)
+    np.testing.assert_allclose(result["outputs"], expected["outputs"], atol=1e-6)
+
+
+def test_padded_steps_have_no_weights_and_keep_the_states():
+    layer = make(attention=HardAttention)
+    x, memory = data()
+    result = layer(x, memory=memory, sequences_mask=PADDING, training=True)
+    for part in ("weights", "chosen"):
+        sums = np.sum(result[part], axis=-1)
+        np.testing.assert_allclose(sums, PADDING, atol=1e-6)
+    start = layer.initial_state_from(memory)
+    np.testing.assert_allclose(result["states"][0][2], start[0][2], atol=1e-6)
+
+
+def test_a_row_without_regions_is_finite_and_spoils_no_other():
+    layer = make()
+    x, memory = data()
+    with tf.GradientTape() as tape:
+        result = layer(x, memory=memory, memory_mask=VALUES_MASK)
+        loss = tf.reduce_sum(result["outputs"] ** 2)
+    gradients = tape.gradient(loss, layer.trainable_variables)
+    assert all(np.isfinite(g).all() for g in gradients)
+    assert not np.any(result["contexts"][2]) and not np.any(result["weights"][2])
+    others = [0, 1, 3]
+    alone = layer(x[others], memory=memory[others], memory_mask=VALUES_MASK[others])
+    np.testing.assert_allclose(
+        np.array(result["outputs"])[others], alone["outputs"], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_penalty_is_the_doubly_stochastic_one(masked):
+    layer = make(penalty=0.7)
+    x, memory = data()
+    mask = VALUES_MASK if masked else None
+    weights = layer(x, memory=memory, memory_mask=mask)["weights"]
+    missing = (1 - np.sum(weights, axis=1)) ** 2
+    if masked:
+        missing = missing * mask
+    (loss,) = layer.losses
+    np.testing.assert_allclose(loss, 0.7 * missing.sum(-1).mean(), rtol=1e-5)
+    assert make().losses == []
+
+
+def test_gradients():
+    layer = make(GRUCell, dtype="float64")
+    x, memory = data("float64")
+    start = normal(BATCH, UNITS, seed=3, dtype="float64")
+    mix = normal(BATCH, TIME, UNITS, seed=4, dtype="float64")
+
+    def function(tensors):
+        x, memory, start = tensors
+        result = layer(
+            x, memory=memory, initial_state=[start], memory_mask=VALUES_MASK
+        )
+        return tf.reduce_sum(result["outputs"] * mix)
+
+    # The softmax is computed in float32, which bounds what differences can show.
+    check_gradients(function, [x, memory, start], step=1e-2, tolerance=2e-3)
+
+
+def test_values_are_projected_once_outside_of_the_loop():
+    """One product with Wk for the sequence; inside the loop, only the query's."""
+    layer = make()
+    x, memory = data()
+    run = tf.function(lambda x, memory: layer(x, memory=memory)["outputs"])
+    graph = run.get_concrete_function(x, memory).graph
+
+    def products(nodes):
+        """How many products there are with Wk and with Wq."""
+        found = [n for n in nodes if "MatMul" in n.type or n.type == "Einsum"]
+        shapes = [n.inputs[1].shape.as_list() for n in found]
+        return shapes.count([WIDTH, SCORERS]), shapes.count([UNITS, SCORERS])
+
+    bodies = [
+        function.graph.get_operations()
+        for name, function in graph._functions.items()
+        if "body" in str(name)
+    ]
+    assert bodies, "the loop was unrolled, or TensorFlow names its bodies anew"
+    # Keras takes one step outside of the loop, to learn the shape of its output.
+    assert products(graph.get_operations()) == (1, 1)
+    assert [products(body) for body in bodies] == [(0, 1)]
+
+
+def model_of(layer, part="outputs"):
+    x, memory = keras.Input((None, FEATURES)), keras.Input((None, WIDTH))
+    return keras.Model([x, memory], layer(x, memory=memory)[part])
+
+
+@pytest.mark.parametrize("attention", [BahdanauAttention, HardAttention])
+@pytest.mark.parametrize("part", ["outputs", "weights"])
+def test_keras_file_round_trip(attention, part, tmp_path):
+    layer = AttentionRNN(
+        ConditionedCell(GRUCell(UNITS)), attention(SCORERS), gate=False, penalty=0.5
+    )
+    model = model_of(layer, part)
+    again = reload(model, tmp_path)
+    np.testing.assert_array_equal(again(list(data())), model(list(data())))
+    configs = [json.dumps(m.layers[-1].get_config()) for m in (model, again)]
+    assert configs[0] == configs[1]
+
+
+def test_export_answers_without_our_code(tmp_path):
+    model = model_of(make())
+    signature = [
+        tf.TensorSpec((None, None, FEATURES), tf.float32, "x"),
+        tf.TensorSpec((None, None, WIDTH), tf.float32, "memory"),
+    ]
+    export = reload_export(model, tmp_path, signature)
+    x, memory = data()
+    for time, regions in ((TIME, REGIONS), (2, 3)):  # both stay free
+        inputs = [x[:, :time], memory[:, :regions]]
+        np.testing.assert_allclose(export.serve(*inputs), model(inputs), atol=1e-6)
+
+
+def test_soft_attention_trains():
+    fit_moves_all(model_of(make(penalty=0.1)), list(data()), jit=False)
+
+
+def test_hard_attention_trains_under_xla():
+    # No gradient reaches the scores through a draw: half of them are means.
+    layer = make(GRUCell, HardAttention)
+    layer.attention.expected = 1.0
+    fit_moves_all(model_of(layer), list(data()), jit=True)
+
+
+@pytest.mark.parametrize("attention", [BahdanauAttention, HardAttention])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_mixed_precision(attention, dtype):
+    layer = make(attention=attention, dtype=f"mixed_{dtype}")
+    assert {w.dtype for w in layer.trainable_weights} == {"float32"}
+    x, memory = data()
+    result = layer(x, memory=memory, memory_mask=VALUES_MASK, sequences_mask=PADDING)
+    for value in tf.nest.flatten(result):
+        assert keras.backend.standardize_dtype(value.dtype) == dtype
+        assert np.isfinite(tf.cast(value, "float32")).all()
+
+
+def test_symbolic_shapes_equal_real_ones():
+    layer = make(attention=HardAttention)
+    x, memory = data()
+    symbolic = layer(keras.Input((TIME, FEATURES)), memory=keras.Input((REGIONS, WIDTH)))
+    real = layer(x, memory=memory)
+    assert symbolic.keys() == real.keys()
+    for ours, theirs in zip(tf.nest.flatten(symbolic), tf.nest.flatten(real)):
+        assert ours.shape == (None, *theirs.shape[1:])
+
+
+def test_errors():
+    x, memory = data()
+    layer = AttentionRNN(LSTMCell(UNITS), BahdanauAttention(3), name="looker")
+    missing = "AttentionRNN 'looker' expected `memory=`, a tensor of shape"
+    with pytest.raises(ValueError, match=missing):
+        layer(x)
+    for wrong in (memory[:, 0], memory[:, None]):
+        with pytest.raises(ValueError, match="AttentionCell expected a memory of shape"):
+            layer(x, memory=wrong)
+    layer(x, memory=memory)
+    with pytest.raises(ValueError, match=missing):
+        layer(x)
+    with pytest.raises(ValueError, match="AttentionCell expected a memory of shape"):
+        layer(x, memory=memory[:, None])
+    with pytest.raises(ValueError, match="received return_sequences=False"):
+        AttentionRNN(LSTMCell(3), BahdanauAttention(3), return_sequences=False)

@@ -1,0 +1,246 @@
+"""Greedy and beam search against everything that a tiny network can say."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from saccade.layers import decoding
+
+from .networks import END, PAD, REGIONS, Network, said
+
+LENGTH = 4
+SEARCHES = {
+    "greedy": decoding.greedy,
+    "sample": functools.partial(decoding.sample, seed=5),
+    "beam": functools.partial(decoding.beam_search, beam=3, n_best=2),
+}
+each_search = pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+some_seeds = pytest.mark.parametrize("seed", range(3))
+
+
+def decode(search, network, max_length=LENGTH, **options):
+    return search(
+        network.step,
+        network.state,
+        network.start,
+        END,
+        max_length,
+        pad=PAD,
+        **options,
+    )
+
+
+def rank(log_prob, length, penalty):
+    return log_prob / ((5 + length) / 6) ** penalty
+
+
+@some_seeds
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "limits", [{}, {"min_length": 2}, {"suppress": (1,)}], ids=["free", "min", "less"]
+)
+def test_a_wide_beam_finds_the_best_of_all_sentences(seed, penalty, limits):
+    network = Network(seed)
+    wide = functools.partial(
+        decoding.beam_search, beam=64, n_best=4, length_penalty=penalty
+    )
+    found = decode(wide, network, **limits)
+    for row in range(network.batch):
+        everything = network.sentences(row, LENGTH, **limits)
+        everything.sort(key=lambda s: -rank(s[1], len(s[0]), penalty))
+        for place, (tokens, log_prob) in enumerate(everything[:4]):
+            assert said(found.tokens[row, place]) == tokens
+            assert found.lengths[row, place] == len(tokens)
+            np.testing.assert_allclose(found.log_probs[row, place], log_prob, atol=1e-5)
+            expected = rank(log_prob, len(tokens), penalty)
+            np.testing.assert_allclose(found.scores[row, place], expected, atol=1e-5)
+
+
+def test_the_length_penalty_changes_the_winner_somewhere():
+    """Otherwise the test above would not see a penalty that is ignored."""
+
+    def winners(penalty):
+        search = functools.partial(decoding.beam_search, beam=64)
+        found = decode(search, Network(1, batch=60), length_penalty=penalty)
+        return [said(tokens) for tokens in found.tokens[:, 0]]
+
+    assert winners(0.0) != winners(3.0)
+
+
+@some_seeds
+@pytest.mark.parametrize("limits", [{}, {"min_length": 3, "suppress": (0,)}])
+def test_greedy_takes_the_likeliest_token_each_time(seed, limits):
+    network = Network(seed)
+    found = decode(decoding.greedy, network, **limits)
+    for row in range(network.batch):
+        tokens = said(found.tokens[row])
+        for t, token in enumerate(tokens):
+            chances = [
+                network.follow(row, (*tokens[:t], other), **limits)[0]
+                for other in range(END + 1)
+            ]
+            assert np.argmax(chances) == token
+        assert tokens[-1] == END or len(tokens) == LENGTH
+        log_prob, looks = network.follow(row, tokens, **limits)
+        np.testing.assert_allclose(found.log_probs[row], log_prob, atol=1e-5)
+        np.testing.assert_allclose(found.weights[row, : len(tokens)], looks, atol=1e-5)
+
+
+@some_seeds
+def test_a_beam_of_one_is_greedy(seed):
+    network = Network(seed, batch=6)
+    one = decode(functools.partial(decoding.beam_search, beam=1), network, 8)
+    greedy = decode(decoding.greedy, network, 8)
+    for part in ("tokens", "lengths", "log_probs", "weights"):
+        ours, theirs = getattr(one, part)[:, 0], getattr(greedy, part)
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@some_seeds
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_hypotheses_are_sorted_and_their_figures_are_their_own(seed, penalty):
+    """A finished hypothesis is frozen; weights follow each hypothesis' own past."""
+    network = Network(seed, batch=4, end_bias=1.0)
+    search = functools.partial(
+        decoding.beam_search, beam=5, n_best=5, length_penalty=penalty
+    )
+    found = decode(search, network, 7)
+    assert len(set(np.array(found.lengths).flatten())) > 2, "all end at once"
+    for row in range(network.batch):
+        assert (np.diff(found.scores[row]) <= 1e-6).all()
+        sentences = [said(tokens) for tokens in found.tokens[row]]
+        assert len(set(sentences)) == 5
+        for place, tokens in enumerate(sentences):
+            length = len(tokens)
+            assert END not in tokens[:-1]
+            assert found.lengths[row, place] == length
+            log_prob, looks = network.follow(row, tokens)
+            np.testing.assert_allclose(found.log_probs[row, place], log_prob, atol=1e-4)
+            weights = found.weights[row, place]
+            np.testing.assert_allclose(weights[:length], looks, atol=1e-5)
+            assert not np.any(weights[length:])
+
+
+@each_search
+def test_the_loop_stops_when_all_rows_are_done(search):
+    network, calls = Network(0, end_bias=30.0), []
+
+    def counting(tokens, state):
+        calls.append(1)
+        return network.step(tokens, state)
+
+    found = search(counting, network.state, network.start, END, 50, pad=PAD)
+    # One token and one call that looks whether there are weights; a beam goes on
+    # until its unlikely hypotheses have ended too.
+    assert len(calls) <= 4
+    assert found.tokens.shape[-1] == 50
+    first = np.array(found.tokens).reshape(network.batch, -1, 50)[:, 0]
+    assert (first[:, 0] == END).all() and (first[:, 1:] == PAD).all()
+
+
+def test_the_loop_stops_in_a_graph_too():
+    network, calls = Network(0, end_bias=30.0), tf.Variable(0)
+
+    def counting(tokens, state):
+        calls.assign_add(1)
+        return network.step(tokens, state)
+
+    @tf.function
+    def run(start):
+        return decoding.greedy(counting, network.state, start, END, 50, pad=PAD)
+
+    run(network.start)
+    assert calls.numpy() <= 2
+
+
+@each_search
+def test_max_length_ends_what_does_not_end(search):
+    network = Network(0, end_bias=-1e4)
+    found = decode(search, network)
+    assert (np.array(found.lengths) == LENGTH).all()
+    tokens = np.array(found.tokens)
+    assert not np.isin(tokens, [END, PAD]).any()
+
+
+@each_search
+def test_min_length_and_suppress(search):
+    network = Network(0, batch=40, end_bias=3.0)
+    tokens = np.array(decode(search, network, 6, min_length=3, suppress=(0, 2)).tokens)
+    assert not np.isin(tokens, [0, 2]).any()
+    assert not np.isin(tokens[..., :3], [END, PAD]).any()
+    assert (tokens[..., 3] == END).any()
+
+
+@each_search
+def test_a_step_without_weights(search):
+    network = Network(2)
+    args = network.state, network.start, END, LENGTH
+    found = search(network.step_without_weights, *args, pad=PAD)
+    assert found.weights is None
+    expected = search(network.step, *args, pad=PAD)
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    assert expected.weights.shape[-2:] == (LENGTH, REGIONS)
+
+
+@pytest.mark.parametrize("name", ["greedy", "beam"])
+def test_rows_do_not_see_each_other(name):
+    network = Network(4, batch=5)
+    together = decode(SEARCHES[name], network, 6)
+    for row in range(network.batch):
+        state = tf.nest.map_structure(lambda s, r=row: s[r : r + 1], network.state)
+        start = network.start[row : row + 1]
+        alone = SEARCHES[name](network.step, state, start, END, 6, pad=PAD)
+        np.testing.assert_array_equal(alone.tokens[0], together.tokens[row])
+        np.testing.assert_allclose(alone.scores[0], together.scores[row], atol=1e-5)
+        np.testing.assert_allclose(alone.weights[0], together.weights[row], atol=1e-5)
+
+
+@each_search
+@pytest.mark.parametrize("batch", [3, 0])
+def test_eager_graph_xla_and_export_agree(search, batch, tmp_path):
+    """Batch unknown at tracing; a batch of no rows has an answer of no rows."""
+    network = Network(6, batch=batch)
+    flat = tf.nest.flatten(network.state)
+
+    def run(start, *flat):
+        state = tf.nest.pack_sequence_as(network.state, flat)
+        return search(network.step, state, start, END, 6, pad=PAD)._asdict()
+
+    signature = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in flat]
+    signature = [tf.TensorSpec([None], tf.int32), *signature]
+    plain = tf.function(run, input_signature=signature)
+    module = tf.Module()
+    module.run = plain
+    tf.saved_model.save(module, str(tmp_path))
+    ways = {
+        "graph": plain,
+        "xla": tf.function(run, input_signature=signature, jit_compile=True),
+        "export": tf.saved_model.load(str(tmp_path)).run,
+    }
+    expected = run(network.start, *flat)
+    for way, function in ways.items():
+        result = function(network.start, *flat)
+        for part, value in result.items():
+            assert value.shape == expected[part].shape, (way, part)
+            np.testing.assert_allclose(
+                value, expected[part], atol=1e-5, err_msg=f"{way} {part}"
+            )
+    static = plain.get_concrete_function().output_shapes
+    assert static["tokens"][-1] == 6, "the length must be known before the run"
+
+
+@pytest.mark.parametrize(("beam", "n_best"), [(2, 3), (2, 0), (0, 1)])
+def test_more_hypotheses_than_beams_is_an_error(beam, n_best):
+    network = Network(0)
+    expected = f"1 <= n_best <= beam; received n_best={n_best}, beam={beam}"
+    with pytest.raises(ValueError, match=expected):
+        decode(decoding.beam_search, network, beam=beam, n_best=n_best)
+
+
+def test_repeat_rows_puts_copies_side_by_side():
+    nest = {"a": np.array([1, 2]), "b": [np.array([[1.0, 2.0], [3.0, 4.0]])]}
+    repeated = decoding.repeat_rows(nest, 3)
+    np.testing.assert_array_equal(repeated["a"], [1, 1, 1, 2, 2, 2])
+    np.testing.assert_array_equal(repeated["b"][0][2:4], [[1.0, 2.0], [3.0, 4.0]])
