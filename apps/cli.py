@@ -4,11 +4,13 @@ TensorFlow is imported only by the verbs that need it: `list` and `--help` answe
 once.
 """
 
+import contextlib
 import json
 import logging
 import os
 import pathlib
 import sys
+import tempfile
 
 import typer
 from rich.console import Console
@@ -32,7 +34,6 @@ console = Console()
 
 def main():
     """The console script: user errors are one line, not a traceback."""
-    quiet_tensorflow()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("saccade").setLevel(logging.INFO)
     try:
@@ -42,9 +43,29 @@ def main():
         sys.exit(2)
 
 
-def quiet_tensorflow():
-    """Silence TensorFlow's start-up messages, here and nowhere in the library."""
+def load_quietly(app):
+    """`apps.load` without TensorFlow's start-up messages, which no library call hides.
+
+    Some of them come before TF_CPP_MIN_LOG_LEVEL has any effect, written by C++ past
+    `sys.stderr`: the file descriptor itself is turned aside for the import, and what
+    came in is shown only where the import fails.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        aside = stack.enter_context(tempfile.TemporaryFile())
+        stderr = os.dup(2)
+        stack.callback(os.close, stderr)
+        os.dup2(aside.fileno(), 2)
+        try:
+            return load(app)
+        except BaseException:
+            aside.seek(0)
+            os.write(stderr, aside.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
 
 
 def _version(asked: bool):
@@ -84,7 +105,7 @@ def data(context: typer.Context, app: str):
     """
     config = parse_overrides(load_config_module(app).Config, context.args)
     table = Table(box=None, show_header=False)
-    for name, fact in load(app).describe_data(config).items():
+    for name, fact in load_quietly(app).describe_data(config).items():
         table.add_row(name, str(fact))
     console.print(table)
 
@@ -113,14 +134,16 @@ def train(
     if preset not in modules.PRESETS:
         known = ", ".join(modules.PRESETS)
         raise UserError(f"--preset expected one of {known}; received {preset!r}.")
-    if resume and context.args:
-        raise UserError(
-            "--resume takes every setting from the run's config.json; leave out "
-            f"{' '.join(context.args)}."
-        )
     config = parse_overrides(modules.PRESETS[preset](), context.args)
+    if resume and context.args:
+        # The same command again must work, and --minutes is a number of steps by now.
+        print(
+            "The settings come from the run's config.json; not read again: "
+            f"{' '.join(context.args)}",
+            file=sys.stderr,
+        )
     try:
-        run = load(app).train(config, out or None, resume)
+        run = load_quietly(app).train(config, out or None, resume)
     except KeyboardInterrupt:
         print(
             "\nStopped. The best weights so far are kept; go on with --resume.",
@@ -146,7 +169,7 @@ def evaluate(
     """
     loaded, words, decode = _run_and_words(app, context.args)
     if words:
-        raise UserError(f"Expected one run's folder, received also {' '.join(words)}.")
+        raise UserError(f"Expected the folder of one run; received {' '.join(words)}.")
     figures = loaded.evaluate(data or None, **decode)
     print(json.dumps(figures)) if as_json else show_figures(figures)
 
@@ -192,7 +215,7 @@ def export(
 
     Example: `saccade export captioning --to saved_models`
     """
-    console.print(f"exported: {load(app).load(run or None).export(to)}")
+    console.print(f"exported: {load_quietly(app).load(run or None).export(to)}")
 
 
 @cli.command()
@@ -208,7 +231,7 @@ def demo(
     """
     from .core.demo import run_demo
 
-    run_demo(load(app), preset, pathlib.Path(out), to, show_figures)
+    run_demo(load_quietly(app), preset, pathlib.Path(out), to, show_figures)
 
 
 def show_options(config, title):
@@ -240,7 +263,7 @@ def _run_and_words(app, arguments):
     folder = None
     if words and pathlib.Path(words[0]).is_dir():
         folder, *words = words
-    return load(app).load(folder), words, given
+    return load_quietly(app).load(folder), words, given
 
 
 def _inputs(words):

@@ -1,6 +1,6 @@
 """How many captions a second: one graph against a Python loop and keras_hub.
 
-    python benchmarks/decode.py                    # about 5 minutes on 2 cores
+    python benchmarks/decode.py                    # about 3 minutes on 2 cores
     python benchmarks/decode.py --quick            # seconds; proves only that it runs
 
 Everybody gets the same network with the same weights (untrained: the time does not
@@ -390,7 +390,7 @@ def main(words=None):
     )
     parser.add_argument("--preset", default="default", choices=sorted(APP.presets))
     parser.add_argument("--pictures", type=int, default=64)
-    parser.add_argument("--few", type=int, default=8, help="pictures of the slow loops")
+    parser.add_argument("--few", type=int, default=4, help="pictures of the slow loops")
     parser.add_argument(
         "--max-length", type=int, default=20, help="tokens, end included"
     )

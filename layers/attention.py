@@ -59,7 +59,9 @@ class BahdanauAttention(keras.layers.Layer):
         def fresh():
             return self.kernel_initializer.clone()
 
-        self.query_kernel = weight("query_kernel", (query_shape[-1], self.units), fresh())
+        self.query_kernel = weight(
+            "query_kernel", (query_shape[-1], self.units), fresh()
+        )
         self.key_kernel = weight("key_kernel", (values_shape[-1], self.units), fresh())
         self.bias = weight("bias", (self.units,), "zeros")
         self.score = weight("score", (self.units,), fresh())

@@ -77,8 +77,8 @@ class Config:
     weight_decay: float = field(1e-2, "of AdamW, keeps small data from overfitting", low=0)
     clip: float = field(1.0, "gradients' global norm at most", low=0)
     label_smoothing: float = field(0.05, "share of the target spread evenly", low=0, high=0.9)
-    shift: float = field(0.08, "random shift, share of the picture's side", low=0, high=1)
-    zoom: float = field(0.1, "random zoom in or out, share", low=0, high=0.9)
+    shift: float = field(0.04, "random shift, share of the picture's side", low=0, high=1)
+    zoom: float = field(0.04, "random zoom in or out, share", low=0, high=0.9)
     reinforce: float = field(0.1, "weight of the REINFORCE loss, hard attention", low=0)
     entropy: float = field(0.01, "weight of the entropy bonus, hard attention", low=0)
     jit: bool = field(

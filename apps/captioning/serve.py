@@ -26,7 +26,7 @@ def begin(model, config, pixels, beam=1):
     decoder, embed = layer("decoder"), layer("embedding")
     attends = config.attention != "none"
 
-    regions = layer("encoder")(pixels, training=False)  # (batch, regions, features)
+    regions = encode(layer("encoder"), pixels)  # (batch, regions, features)
     picture = tf.reduce_mean(regions, axis=1)
     memory = None
     if attends:
@@ -59,6 +59,20 @@ def begin(model, config, pixels, beam=1):
         return (logits, state, told["weights"]) if attends else (logits, state)
 
     return step, state
+
+
+def encode(encoder, pixels):
+    """The encoder's regions, of an empty batch too.
+
+    oneDNN's convolution gives an empty batch the shape of its input, so the encoder
+    gets one white picture more where the batch may be empty.
+    """
+    if pixels.shape[0]:
+        return encoder(pixels, training=False)
+    count = tf.shape(pixels)[0]
+    extra = tf.fill([tf.cast(count == 0, tf.int32), *pixels.shape[1:]], 255)
+    some = tf.concat([pixels, tf.cast(extra, pixels.dtype)], axis=0)
+    return encoder(some, training=False)[:count]
 
 
 def speak(model, config, vocabulary, pixels, options):

@@ -49,13 +49,19 @@ class ConfigError(UserError):
     """A setting that does not exist, or a value that it cannot have."""
 
 
-def nearest(name: str, known: collections.abc.Iterable[str]) -> str:
-    """Returns ` Did you mean 'x'?` for the known name nearest to `name`, or ``."""
+def nearest(name: str, known: collections.abc.Iterable[str], write=str) -> str:
+    """Returns ` Did you mean 'x'?` for the known name nearest to `name`, or ``.
+
+    Args:
+        name: what was said.
+        known: what could have been said.
+        write: how a known name is shown.
+    """
     matches = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    return f" Did you mean {write(matches[0])!r}?" if matches else ""
 
 
-def field(default, help: str, *, choices=None, low=None, high=None):
+def field(default, help: str, choices=None, low=None, high=None):
     """Declares one setting of a `Config`.
 
     Args:
@@ -343,13 +349,13 @@ def _read(config, arguments) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def _unknown(name, shown, kinds) -> ConfigError:
-    is_flag = shown.startswith("--")
-    known = [_flag(kind) for kind in kinds] if is_flag else list(kinds)
-    hint = nearest(_flag(name) if is_flag else name, known)
-    what = "option" if is_flag else "field"
+    write, what = (_flag, "option") if shown.startswith("--") else (str, "field")
+    # Compared without the dashes, which would make any two options look alike.
+    hint = nearest(name, kinds, write)
+    known = ", ".join(write(kind) for kind in kinds)
     return ConfigError(
         f"expected a known {what}, received {shown!r}."
-        + (hint or f" The known ones are: {', '.join(known)}.")
+        + (hint or f" The known ones are: {known}.")
     )
 
 

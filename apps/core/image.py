@@ -10,9 +10,9 @@ from .config import UserError
 # A larger picture counts as broken. It is about what the largest cameras take, and
 # resizing it needs about 1 GB; a few hostile kilobytes can claim much more.
 MAX_PIXELS = 2**26
-MAX_MEMORY = 2**31  # Bytes of decoded pictures that training keeps.
+MAX_MEMORY = 2**31  # bytes of decoded pictures that `picker` keeps
 
-_CHUNK = 512  # Files that `read` holds in memory undecoded.
+_CHUNK = 512  # files that `read` holds in memory undecoded
 
 
 def decode(image_bytes, size):
@@ -79,9 +79,9 @@ def read(files, size):
     for start in range(0, len(files), _CHUNK):
         chunk = files[start : start + _CHUNK]
         pixels, ok = decode_batch(tf.constant([_contents(file) for file in chunk]))
-        for i, file in enumerate(chunk):
-            if not ok[i]:
-                name = f"picture {start + i}" if isinstance(file, bytes) else file
+        for i, (file, is_ok) in enumerate(zip(chunk, ok.numpy(), strict=True), start):
+            if not is_ok:
+                name = f"picture {i}" if isinstance(file, bytes) else file
                 raise UserError(
                     f"{name}: expected a JPEG, PNG, GIF, BMP or WebP picture, received "
                     "something that cannot be decoded as one."
@@ -90,6 +90,37 @@ def read(files, size):
     if not parts:
         return tf.zeros([0, size, size, 3], tf.uint8)
     return tf.concat(parts, axis=0)
+
+
+def picker(files, size):
+    """A function for `tf.data` that looks pictures up by their index.
+
+    They are decoded once, here, if all of them fit into `MAX_MEMORY`; else every
+    time anew, from the bytes or the paths, and one that is broken is white then.
+
+    Args:
+        files: as for `read`, all of one kind.
+        size: height and width in pixels.
+
+    Returns:
+        function of indices int (n,) -> pixels uint8 (n, size, size, 3).
+
+    Raises:
+        UserError: as `read` does, if they are decoded here.
+    """
+    if len(files) * size * size * 3 <= MAX_MEMORY:
+        pixels = read(files, size)
+        return lambda indices: tf.gather(pixels, indices)
+
+    encoded = tf.constant(files)
+
+    def pick(indices):
+        contents = tf.gather(encoded, indices)
+        if isinstance(files[0], str):
+            contents = tf.map_fn(tf.io.read_file, contents)
+        return decode(contents, size)[0]
+
+    return pick
 
 
 def shift_and_zoom(pixels, shift, zoom, seed):
@@ -133,27 +164,6 @@ def _contents(file):
         raise UserError(
             f"{file}: the picture cannot be read: {error.strerror}."
         ) from None
-
-
-def picker(files, size):
-    """A function for `tf.data`: indices int (n,) -> pixels uint8 (n, size, size, 3).
-
-    Pictures are decoded once where all of them fit into `MAX_MEMORY`, else every
-    time anew (a picture that cannot be decoded is white then).
-    """
-    if len(files) * size * size * 3 <= MAX_MEMORY:
-        pixels = tf.constant(read(files, size))
-        return lambda indices: tf.gather(pixels, indices)
-    if isinstance(files[0], bytes):
-        contents = tf.constant(files)
-        return lambda indices: decode(tf.gather(contents, indices), size)[0]
-    paths = tf.constant(files)
-
-    def load(indices):
-        contents = tf.map_fn(tf.io.read_file, tf.gather(paths, indices))
-        return decode(contents, size)[0]
-
-    return load
 
 
 def _decode_one(data, size):

@@ -57,7 +57,9 @@ def run_numpy(step, x, states, mask=None, go_backwards=False, zero_output=False)
         stepped = step(x[:, t], states)
         real = np.ones((len(x), 1), bool) if mask is None else mask[:, t, None]
         output = np.where(real, stepped[0], 0 if zero_output else output)
-        states = [np.where(real, new, old) for new, old in zip(stepped, states)]
+        states = [
+            np.where(real, new, old) for new, old in zip(stepped, states, strict=True)
+        ]
         outputs.append(output)
     return np.stack(outputs, axis=1), states
 
@@ -107,7 +109,7 @@ def check_layer_gradients(layer, x, states, **call):
         results, _ = layer.stateless_call(
             values, rest, inputs, initial_state=start, **call
         )
-        return sum(tf.reduce_sum(r * m) for r, m in zip(results, mix))
+        return sum(tf.reduce_sum(r * m) for r, m in zip(results, mix, strict=True))
 
     check_gradients(function, [x, *states, *weights])
 
@@ -142,5 +144,7 @@ def fit_moves_all(model, inputs, jit):
     model.compile("adam", "mse", jit_compile=jit)
     history = model.fit(inputs, targets, batch_size=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
-    for old, weight in zip(before, model.trainable_weights):
-        assert not np.allclose(old, weight.numpy(), atol=1e-7), f"{weight.path} did not move"
+    for old, weight in zip(before, model.trainable_weights, strict=True):
+        assert not np.allclose(old, weight.numpy(), atol=1e-7), (
+            f"{weight.path} did not move"
+        )

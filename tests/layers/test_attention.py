@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from saccade.layers import BahdanauAttention, HardAttention
 
 from .helpers import BATCH, UNITS, check_gradients, normal, randomise, weights_of
@@ -85,7 +84,9 @@ def test_keys_given_equal_keys_computed():
     query, values = data()
     keys = layer.project(values)
     assert keys.shape == (BATCH, REGIONS, UNITS)
-    for ours, theirs in zip(layer(query, values, keys=keys), layer(query, values)):
+    for ours, theirs in zip(
+        layer(query, values, keys=keys), layer(query, values), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -170,7 +171,9 @@ def test_hard_with_expected_one_equals_soft():
     query, values = data()
     soft = make()
     soft.set_weights([w.numpy() for w in hard.trainable_weights])
-    for ours, theirs in zip(hard(query, values, training=True), soft(query, values)):
+    for ours, theirs in zip(
+        hard(query, values, training=True), soft(query, values), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -199,7 +202,9 @@ def test_mixed_precision(attention_class, dtype):
         assert np.isfinite(tf.cast(result, "float32")).all()
     weights = tf.cast(results[1], "float32")
     expected = numpy_weights(layer, query, values, VALUES_MASK)
-    np.testing.assert_allclose(weights, expected, atol=0.005 if "b" not in dtype else 0.03)
+    np.testing.assert_allclose(
+        weights, expected, atol=0.005 if "b" not in dtype else 0.03
+    )
 
 
 @pytest.mark.parametrize("attention_class", [BahdanauAttention, HardAttention])

@@ -1,12 +1,9 @@
 """AttentionRNN against Xu et al. 2015 in NumPy, and its life in models."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from saccade.layers import (
     AttentionRNN,
     BahdanauAttention,
@@ -22,11 +19,8 @@ from .helpers import (
     TIME,
     UNITS,
     check_gradients,
-    fit_moves_all,
     normal,
     randomise,
-    reload,
-    reload_export,
     sigmoid,
 )
 from .test_attention import REGIONS, VALUES_MASK, WIDTH
@@ -75,7 +69,7 @@ def run_by_hand(layer, x, memory, memory_mask):
             gate = states[0] @ cell.gate_kernel.numpy() + cell.gate_bias.numpy()
             beta = sigmoid(gate)
         states = step(np.concatenate([x[:, t], beta * context], -1), states)
-        for part, value in zip(result, (states[0], context, weights)):
+        for part, value in zip(result, (states[0], context, weights), strict=True):
             result[part].append(value)
     return {**{k: np.stack(v, 1) for k, v in result.items()}, "states": states}
 
@@ -89,7 +83,7 @@ def test_equals_numpy(gate, mask):
     expected = run_by_hand(layer, x, memory, mask)
     for part in ("outputs", "contexts", "weights"):
         np.testing.assert_allclose(result[part], expected[part], atol=2e-6)
-    for ours, theirs in zip(result["states"], expected["states"]):
+    for ours, theirs in zip(result["states"], expected["states"], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
     np.testing.assert_array_equal(result["chosen"], result["weights"])
 
@@ -117,7 +111,7 @@ def test_step_loop_equals_call(cell):
         result, states = layer.step(x[:, t], states, prepared)
         for part, value in result.items():
             np.testing.assert_allclose(value, whole[part][:, t], atol=1e-6)
-    for ours, theirs in zip(states, whole["states"]):
+    for ours, theirs in zip(states, whole["states"], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -134,7 +128,7 @@ def test_an_inner_conditioned_cell_sees_the_mean_region():
     joined = np.concatenate([mean, x], axis=-1)
     plain(joined, memory=memory)
     # The rows of the kernel: [x; context; mean] there, [mean; x; context] here.
-    for ours, theirs in zip(plain.weights, layer.weights):
+    for ours, theirs in zip(plain.weights, layer.weights, strict=True):
         value = theirs.numpy()
         if ours is plain.cell.cell.kernel:
             value = np.concatenate([value[-WIDTH:], value[:-WIDTH]])
@@ -192,9 +186,7 @@ def test_gradients():
 
     def function(tensors):
         x, memory, start = tensors
-        result = layer(
-            x, memory=memory, initial_state=[start], memory_mask=VALUES_MASK
-        )
+        result = layer(x, memory=memory, initial_state=[start], memory_mask=VALUES_MASK)
         return tf.reduce_sum(result["outputs"] * mix)
 
     # The softmax is computed in float32, which bounds what differences can show.
@@ -225,67 +217,17 @@ def test_values_are_projected_once_outside_of_the_loop():
     assert [products(body) for body in bodies] == [(0, 1)]
 
 
-def model_of(layer, part="outputs"):
-    x, memory = keras.Input((None, FEATURES)), keras.Input((None, WIDTH))
-    return keras.Model([x, memory], layer(x, memory=memory)[part])
-
-
-@pytest.mark.parametrize("attention", [BahdanauAttention, HardAttention])
-@pytest.mark.parametrize("part", ["outputs", "weights"])
-def test_keras_file_round_trip(attention, part, tmp_path):
-    layer = AttentionRNN(
-        ConditionedCell(GRUCell(UNITS)), attention(SCORERS), gate=False, penalty=0.5
-    )
-    model = model_of(layer, part)
-    again = reload(model, tmp_path)
-    np.testing.assert_array_equal(again(list(data())), model(list(data())))
-    configs = [json.dumps(m.layers[-1].get_config()) for m in (model, again)]
-    assert configs[0] == configs[1]
-
-
-def test_export_answers_without_our_code(tmp_path):
-    model = model_of(make())
-    signature = [
-        tf.TensorSpec((None, None, FEATURES), tf.float32, "x"),
-        tf.TensorSpec((None, None, WIDTH), tf.float32, "memory"),
-    ]
-    export = reload_export(model, tmp_path, signature)
-    x, memory = data()
-    for time, regions in ((TIME, REGIONS), (2, 3)):  # both stay free
-        inputs = [x[:, :time], memory[:, :regions]]
-        np.testing.assert_allclose(export.serve(*inputs), model(inputs), atol=1e-6)
-
-
-def test_soft_attention_trains():
-    fit_moves_all(model_of(make(penalty=0.1)), list(data()), jit=False)
-
-
-def test_hard_attention_trains_under_xla():
-    # No gradient reaches the scores through a draw: half of them are means.
-    layer = make(GRUCell, HardAttention)
-    layer.attention.expected = 1.0
-    fit_moves_all(model_of(layer), list(data()), jit=True)
-
-
-@pytest.mark.parametrize("attention", [BahdanauAttention, HardAttention])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_mixed_precision(attention, dtype):
-    layer = make(attention=attention, dtype=f"mixed_{dtype}")
-    assert {w.dtype for w in layer.trainable_weights} == {"float32"}
-    x, memory = data()
-    result = layer(x, memory=memory, memory_mask=VALUES_MASK, sequences_mask=PADDING)
-    for value in tf.nest.flatten(result):
-        assert keras.backend.standardize_dtype(value.dtype) == dtype
-        assert np.isfinite(tf.cast(value, "float32")).all()
-
-
 def test_symbolic_shapes_equal_real_ones():
     layer = make(attention=HardAttention)
     x, memory = data()
-    symbolic = layer(keras.Input((TIME, FEATURES)), memory=keras.Input((REGIONS, WIDTH)))
+    symbolic = layer(
+        keras.Input((TIME, FEATURES)), memory=keras.Input((REGIONS, WIDTH))
+    )
     real = layer(x, memory=memory)
     assert symbolic.keys() == real.keys()
-    for ours, theirs in zip(tf.nest.flatten(symbolic), tf.nest.flatten(real)):
+    for ours, theirs in zip(
+        tf.nest.flatten(symbolic), tf.nest.flatten(real), strict=True
+    ):
         assert ours.shape == (None, *theirs.shape[1:])
 
 
@@ -296,7 +238,9 @@ def test_errors():
     with pytest.raises(ValueError, match=missing):
         layer(x)
     for wrong in (memory[:, 0], memory[:, None]):
-        with pytest.raises(ValueError, match="AttentionCell expected a memory of shape"):
+        with pytest.raises(
+            ValueError, match="AttentionCell expected a memory of shape"
+        ):
             layer(x, memory=wrong)
     layer(x, memory=memory)
     with pytest.raises(ValueError, match=missing):

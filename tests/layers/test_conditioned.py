@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-
 from saccade.layers import (
     ConditionedCell,
     Elman,
@@ -81,7 +80,7 @@ def test_equals_the_vector_repeated_in_the_input(kind):
     x, v = data()
     repeated = np.repeat(v[:, None], TIME, axis=1)
     expected = plain(np.concatenate([x, repeated], axis=-1))
-    for ours, theirs in zip(layer(x, memory=v), expected):
+    for ours, theirs in zip(layer(x, memory=v), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 

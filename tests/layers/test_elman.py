@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-
 from saccade.layers import Elman, ElmanCell
 from saccade.layers.elman import elman_step
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from saccade.layers import GRU, GRUCell
 
 from .helpers import (

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-
 from saccade.layers import (
     GRU,
     LSTM,
@@ -158,5 +157,5 @@ def test_an_attention_rnn_steps_over_padding():
         for part in ("outputs", "contexts", "weights"):
             real = np.array(result[part])[row, kept]
             np.testing.assert_allclose(real, alone[part][0], atol=1e-6)
-        for state, single in zip(result["states"], alone["states"]):
+        for state, single in zip(result["states"], alone["states"], strict=True):
             np.testing.assert_allclose(state[row], single[0], atol=1e-6)

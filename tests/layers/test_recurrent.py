@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from saccade.layers import (
     GRU,
     LSTM,
@@ -61,7 +60,7 @@ def some_states(layer):
 def all_equal(ours, theirs, atol=1e-6):
     ours, theirs = tf.nest.flatten(ours), tf.nest.flatten(theirs)
     assert len(ours) == len(theirs)
-    for a, b in zip(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=atol)
 
 
@@ -118,7 +117,9 @@ def test_mixed_precision(kind, policy):
     assert {w.dtype for w in layer.trainable_weights} == {"float32"}
     x = normal(BATCH, TIME, FEATURES)
     output = layer(x, mask=MASKS["holes"])
-    assert keras.backend.standardize_dtype(output.dtype) == policy.removeprefix("mixed_")
+    assert keras.backend.standardize_dtype(output.dtype) == policy.removeprefix(
+        "mixed_"
+    )
     expected = exact(x, mask=MASKS["holes"])
     tolerance = 0.01 if policy == "mixed_float16" else 0.06
     np.testing.assert_allclose(tf.cast(output, tf.float32), expected, atol=tolerance)

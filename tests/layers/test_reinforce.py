@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from saccade.layers import Reinforce
 
 from .helpers import normal
@@ -27,9 +26,9 @@ def exact_gradient():
     p = softmax(LOGITS.astype("float64"))
     gradient = np.zeros_like(p)
     for ways in itertools.product(range(REGIONS), repeat=STEPS):
-        chance = np.prod([p[t, l] for t, l in enumerate(ways)])
-        for t, l in enumerate(ways):
-            d_log_p = np.eye(REGIONS)[l] - p[t]
+        chance = np.prod([p[t, way] for t, way in enumerate(ways)])
+        for t, way in enumerate(ways):
+            d_log_p = np.eye(REGIONS)[way] - p[t]
             gradient[t] += chance * LIKELIHOOD[ways] * d_log_p
     return gradient
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from saccade.layers import decoding
 
 from .networks import END, PAD, Network, log_softmax

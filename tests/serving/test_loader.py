@@ -16,6 +16,8 @@ from saccade.apps.captioning import APP
 
 from ..apps.runs import moved_export
 
+pytestmark = pytest.mark.serving
+
 SOURCE = pathlib.Path(__file__).with_name("sm_run.cc")
 
 
@@ -64,12 +66,12 @@ def pictures(tmp_path_factory):
     return [folder / name for name in ("0.png", "0.jpg", "1.jpg", "torn.png")]
 
 
-def serve(program, folder, signature, pictures, **environment):
+def serve(program, folder, signature, pictures):
     """Outputs by name as arrays, or the text of TensorFlow's error."""
     done = subprocess.run(
         [program, folder, signature, *(f"image_bytes=@{p}" for p in pictures)],
         cwd=program.parent,
-        env={"PATH": os.defpath, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env={"PATH": os.defpath, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         timeout=120,
     )
@@ -80,49 +82,45 @@ def serve(program, folder, signature, pictures, **environment):
     return {o["name"]: np.array(o["values"]).reshape(o["shape"]) for o in lines}
 
 
-def test_captions_equal_those_of_python(sm_run, export, pictures):
+@pytest.fixture(scope="session")
+def served(sm_run, export, pictures):
+    """The answer of the plain signature, XLA being off."""
     outputs = serve(sm_run, export, "serving_default", pictures)
+    assert isinstance(outputs, dict), outputs
+    return outputs
+
+
+def test_captions_equal_those_of_python(served, export, pictures):
     answers = APP.load(export).predict(pictures)
-    assert answers[0]["ok"] and answers[1]["ok"] and not answers[3]["ok"]
-    assert answers[0]["caption"] != answers[2]["caption"], "no test of the pictures"
-    assert outputs["caption"].tolist() == [a["caption"] for a in answers]
-    assert outputs["ok"].tolist() == [True, True, True, False]
+    assert [a["ok"] for a in answers] == [True, True, True, False]
+    assert answers[0]["caption"] != answers[2]["caption"], "the pictures do not matter"
+    assert served["caption"].tolist() == [a["caption"] for a in answers]
+    assert served["ok"].tolist() == [a["ok"] for a in answers]
     for row, answer in enumerate(answers):
-        length = outputs["length"][row]
-        assert outputs["tokens"][row, :length].tolist() == answer["tokens"]
-        np.testing.assert_allclose(
-            outputs["score"][row], answer["score"], rtol=1e-4, atol=1e-5
-        )
-        np.testing.assert_allclose(
-            outputs["attention"][row, :length],
-            answer["attention"],
-            rtol=1e-3,
-            atol=1e-5,
-        )
+        length = served["length"][row]
+        assert served["tokens"][row, :length].tolist() == answer["tokens"]
+        for name, value in (("score", None), ("attention", slice(0, length))):
+            got = served[name][row] if value is None else served[name][row, value]
+            np.testing.assert_allclose(got, answer[name], rtol=1e-3, atol=1e-5)
 
 
-def test_a_png_and_a_jpeg_of_one_scene_read_alike(sm_run, export, pictures):
-    one = serve(sm_run, export, "serving_default", pictures[:1])
-    two = serve(sm_run, export, "serving_default", pictures[1:2])
-    # The JPEG lost a little; the score shows that it was read, the rest is the same.
-    np.testing.assert_allclose(one["score"], two["score"], atol=1.0)
-    assert one["score"] != two["score"]
+def test_a_jpeg_is_not_taken_for_its_png(served):
+    """One scene: nearly the same score, but the JPEG's own."""
+    png, jpeg = served["score"][:2]
+    assert png != jpeg
+    np.testing.assert_allclose(png, jpeg, atol=1.0)
 
 
-def test_xla_works_in_python_and_says_what_it_needs_in_tf_serving(
-    sm_run, export, pictures
+def test_xla_works_in_python_and_is_refused_where_it_is_off(
+    sm_run, served, export, pictures
 ):
     compiled = tf.saved_model.load(str(export)).signatures["serving_xla"]
     answer = compiled(image_bytes=tf.constant([p.read_bytes() for p in pictures]))
-    plain = serve(sm_run, export, "serving_default", pictures)
-    assert [c.decode() for c in answer["caption"].numpy()] == plain["caption"].tolist()
-    np.testing.assert_allclose(answer["score"], plain["score"], rtol=1e-3, atol=1e-4)
+    assert [c.decode() for c in answer["caption"].numpy()] == served["caption"].tolist()
+    np.testing.assert_allclose(answer["score"], served["score"], rtol=1e-3, atol=1e-4)
 
     error = serve(sm_run, export, "serving_xla", pictures)
     assert "XLA compilation disabled" in error
-    # The same process with XLA left on, as with --xla_cpu_compilation_enabled.
-    allowed = serve(sm_run, export, "serving_xla", pictures, SM_XLA="1")
-    assert allowed["caption"].tolist() == plain["caption"].tolist()
 
 
 def test_a_wrong_signature_is_an_error(sm_run, export, pictures):

@@ -562,18 +562,17 @@ def test_describe(scenes):
 
 # Real pictures
 
-EMOJI = pathlib.Path(os.environ.get("SACCADE_DATA", "")) / "emoji_captions"
 
-
-@pytest.mark.skipif(
-    not os.environ.get("SACCADE_DATA"), reason="SACCADE_DATA names no folder of data"
-)
 @pytest.mark.parametrize(
     ("column", "sizes"),
     [("split_composed", (3418, 188, 172)), ("split", (3093, 343, 342))],
 )
-def test_emoji(column, sizes):
-    config = Config(data=str(EMOJI), caption_column="en", split_column=column)
+def test_emoji(saccade_data, column, sizes):
+    config = Config(
+        data=str(saccade_data / "emoji_captions"),
+        caption_column="en",
+        split_column=column,
+    )
     splits = data.load_data(config)
     parts = (splits.train, splits.validation, splits.test)
     assert tuple(len(part) for part in parts) == sizes

@@ -8,11 +8,16 @@ from PIL import Image, ImageDraw
 from saccade.apps.core import image
 from saccade.apps.core.config import UserError
 
-# In the graph, because that is where it runs; one trace serves all tests.
-decode = tf.function(
-    lambda contents: image.decode(contents, 32),
-    input_signature=[tf.TensorSpec([None], tf.string)],
-)
+
+def traced(size):
+    return tf.function(
+        lambda contents: image.decode(contents, size),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+
+
+# In the graph, because that is where it runs; one trace serves many tests.
+decode, decode_tiny = traced(32), traced(2)
 
 
 def scene(width=48, height=36):
@@ -130,10 +135,10 @@ def test_gif_transparency_wherever_its_palette_is(local, extensions):
     contents += extensions + control
     contents += frame + (b"\x80" + table if local else b"\x00") + data + b"\x3b"
     assert Image.open(io.BytesIO(contents)).convert("RGBA").getpixel((1, 0))[3] == 0
-    pixels, ok = image.decode(tf.constant(contents), 2)
-    assert ok
-    assert pixels[0, 0].numpy().tolist() == [0, 0, 255]
-    assert pixels[0, 1].numpy().tolist() == [255, 255, 255]
+    pixels, ok = decode_tiny(tf.constant([contents]))
+    assert ok[0]
+    assert pixels[0, 0, 0].numpy().tolist() == [0, 0, 255]
+    assert pixels[0, 0, 1].numpy().tolist() == [255, 255, 255]
 
 
 def good_files():
@@ -270,6 +275,23 @@ def test_read_names_the_bad_file(tmp_path):
         UserError, match="none.png: the picture cannot be read: No such"
     ):
         image.read([str(tmp_path / "none.png")], 32)
+
+
+@pytest.mark.parametrize("memory", [10**6, 0], ids=["decoded once", "every time"])
+def test_picker(tmp_path, monkeypatch, memory):
+    monkeypatch.setattr(image, "MAX_MEMORY", memory)
+    contents = list(good_files().values())
+    expected = decode(tf.constant(contents))[0].numpy()
+    paths = []
+    for i, content in enumerate(contents):
+        paths.append(str(tmp_path / str(i)))
+        (tmp_path / str(i)).write_bytes(content)
+    for files in (contents, paths):
+        pick = image.picker(files, 32)
+        batches = tf.data.Dataset.from_tensor_slices([[3, 1], [0, 3]]).map(pick)
+        first, second = batches
+        assert np.array_equal(first, expected[[3, 1]])
+        assert np.array_equal(second, expected[[0, 3]])
 
 
 def test_shift_and_zoom():

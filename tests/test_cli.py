@@ -1,0 +1,138 @@
+"""The command line: what it passes on, what it prints, what it refuses."""
+
+import json
+
+import pytest
+import typer.testing
+
+from saccade.apps import cli
+from saccade.apps.captioning.config import Config
+from saccade.apps.core.config import UserError
+
+
+class FakeRun:
+    folder = "runs/captioning/one"
+    metrics = {"exact_match": 50.0, "decode": "greedy"}
+    asked = None
+
+    def evaluate(self, data=None, **decode):
+        FakeRun.asked = (data, decode)
+        return self.metrics
+
+    def predict(self, inputs, **decode):
+        FakeRun.asked = (inputs, decode)
+        return [
+            {"caption": f"said {i}", "score": -0.5, "ok": i != "bad.png"} for i in inputs
+        ]
+
+
+class FakeApp:
+    trained = loaded = None
+
+    def train(self, config, out, resume):
+        FakeApp.trained = (config, out, resume)
+        return FakeRun()
+
+    def load(self, folder):
+        FakeApp.loaded = folder
+        return FakeRun()
+
+
+@pytest.fixture
+def saccade(monkeypatch):
+    """Run the command line against a fake app; returns typer's result."""
+    monkeypatch.setattr(cli, "load", lambda name: FakeApp())
+
+    def call(*arguments, **options):
+        return typer.testing.CliRunner().invoke(cli.cli, list(arguments), **options)
+
+    return call
+
+
+def test_train_passes_the_apps_options_on(saccade):
+    done = saccade(
+        "train", "captioning", "--preset", "tiny", "--cell=gru", "--steps", "7", "--jit"
+    )
+    assert done.exit_code == 0, done.output
+    config, out, resume = FakeApp.trained
+    assert (config.cell, config.steps, config.jit) == ("gru", 7, True)
+    assert config.image_size == 32  # of the preset
+    assert (out, resume) == (None, False)
+    assert "exact match" in done.output and "50.00" in done.output
+
+
+def test_the_same_command_with_resume_goes_on(saccade):
+    done = saccade("train", "captioning", "--minutes=15", "--out", "one", "--resume")
+    assert done.exit_code == 0, done.output
+    assert FakeApp.trained[1:] == ("one", True)
+    assert "config.json; not read again: --minutes=15" in done.stderr
+
+
+def test_train_help_shows_the_apps_options_and_an_example(saccade):
+    shown = saccade("train", "captioning", "--help").output
+    assert "--caption-column" in shown and "saccade train captioning --data" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["train", "captioning", "--bogus", "1"], "bogus"),
+        (["train", "captioning", "--sed=1"], "Did you mean"),
+        (["train", "captioning", "--cell=lstn"], "lstm"),
+        (["train", "captioning", "--preset=huge"], "tiny, default, paper"),
+        (["train", "captionin"], "captioning"),
+        (["predict", "captioning"], "at least one input"),
+        (["predict", "captioning", "no-such-*.png"], "No file matches"),
+        (["evaluate", "captioning", "--beam=0"], "beam"),
+    ],
+)
+def test_wrong_words_get_an_error_that_helps(saccade, arguments, message):
+    refused = saccade(*arguments)
+    assert isinstance(refused.exception, UserError)
+    assert message in str(refused.exception)
+
+
+def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["saccade", "train", "captioning", "--bogus=1"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_ctrl_c_says_that_the_best_weights_are_kept(saccade, monkeypatch):
+    def interrupted(self, config, out, resume):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeApp, "train", interrupted)
+    stopped = saccade("train", "captioning")
+    assert stopped.exit_code == 130
+    assert "--resume" in stopped.output
+
+
+def test_evaluate_takes_a_run_and_decode_options(saccade, tmp_path):
+    done = saccade("evaluate", "captioning", str(tmp_path), "--beam", "3", "--json")
+    assert FakeApp.loaded == str(tmp_path)
+    assert FakeRun.asked == (None, {"beam": 3})
+    assert json.loads(done.stdout)["decode"] == "greedy"
+
+
+def test_predict_takes_files_patterns_and_standard_input(saccade, tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    saccade("predict", "captioning", "x.png", "*.png", "-", input="y.png\n\nz.png\n")
+    assert FakeApp.loaded is None
+    assert FakeRun.asked[0] == ["x.png", "a.png", "b.png", "y.png", "z.png"]
+
+
+def test_predict_prints_a_line_per_input_and_fails_for_a_broken_one(saccade):
+    done = saccade("predict", "captioning", "good.png", "bad.png")
+    assert "good.png: said good.png  (-0.50)" in done.output
+    assert "bad.png: could not be read" in done.output
+    assert done.exit_code == 1
+
+
+def test_predict_json_has_an_object_per_line(saccade):
+    lines = saccade("predict", "captioning", "a", "b", "--json").stdout.splitlines()
+    assert [json.loads(line)["input"] for line in lines] == ["a", "b"]
