@@ -15,7 +15,7 @@ help:
 	@echo "make bench      the measured figures of benchmarks/"
 
 demo: $(VENV)/.base
-	rm -rf demo saved_models/captioning
+	rm -rf demo
 	$(BIN)/saccade demo captioning --out demo --to saved_models
 
 test: $(VENV)/.test

@@ -11,6 +11,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import warnings
 
 import typer
 from rich.console import Console
@@ -34,6 +35,8 @@ console = Console()
 
 def main():
     """The console script: user errors are one line, not a traceback."""
+    # Keras says in fit that it does not shuffle a tf.data set; ours comes shuffled.
+    warnings.filterwarnings("ignore", "`shuffle=True` was passed", UserWarning)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("saccade").setLevel(logging.INFO)
     try:
@@ -163,14 +166,14 @@ def evaluate(
 ):
     """Measure a trained model: `saccade evaluate APP [RUN] [--key=value]`.
 
-    Without RUN, the newest run. How it decodes can be set: `--beam`, `--temperature` ...
+    Without RUN, the newest run. How it decodes can be set, as `--beam=5`.
 
     Example: `saccade evaluate captioning --beam 5`
     """
-    loaded, words, decode = _run_and_words(app, context.args)
+    folder, words, decode = _read(app, context.args)
     if words:
         raise UserError(f"Expected the folder of one run; received {' '.join(words)}.")
-    figures = loaded.evaluate(data or None, **decode)
+    figures = _load_run(app, folder).evaluate(data or None, **decode)
     print(json.dumps(figures)) if as_json else show_figures(figures)
 
 
@@ -186,10 +189,14 @@ def predict(
     RUN is a run's folder or an export's; without it, the newest run. INPUT is a file, a
     pattern, or `-` for file names on standard input.
 
-    Example: `saccade predict captioning cat.jpg "more/*.png" --beam 5 --plot looked.png`
+    Example: `saccade predict captioning cat.jpg "more/*.png" --plot looked.png`
     """
-    loaded, words, decode = _run_and_words(app, context.args)
+    folder, words, decode = _read(app, context.args)
     inputs = _inputs(words)
+    if plot:
+        loaded = _load_run(app, folder)
+    else:
+        loaded = load_quietly(app).load(folder)
     answers = loaded.predict(inputs, **decode)
     for name, said in zip(inputs, answers, strict=True):
         if as_json:
@@ -215,7 +222,7 @@ def export(
 
     Example: `saccade export captioning --to saved_models`
     """
-    console.print(f"exported: {load_quietly(app).load(run or None).export(to)}")
+    console.print(f"exported: {_load_run(app, run or None).export(to)}")
 
 
 @cli.command()
@@ -249,21 +256,27 @@ def show_figures(figures):
     console.print(table)
 
 
-def _run_and_words(app, arguments):
-    """The loaded run or export, the other plain words, the decode options."""
+def _read(app, arguments):
+    """The folder if the first plain word is one, the other words, decode options."""
     decode = load_config_module(app).Decode
     words, options = split_arguments(decode, arguments)
-    chosen = parse_overrides(decode, options)
-    default = decode()
-    given = {
-        name: value
-        for name, value in vars(chosen).items()
-        if value != getattr(default, name)
-    }
+    chosen = vars(parse_overrides(decode, options))
+    default = vars(decode())
+    given = {name: value for name, value in chosen.items() if value != default[name]}
     folder = None
     if words and pathlib.Path(words[0]).is_dir():
         folder, *words = words
-    return load_quietly(app).load(folder), words, given
+    return folder, words, given
+
+
+def _load_run(app, folder):
+    """What only a run can do: an export holds neither test data nor a config."""
+    if folder and (pathlib.Path(folder) / "saved_model.pb").exists():
+        raise UserError(
+            f"Expected the folder of a run, received the export {folder}. An export "
+            "answers `saccade predict` without --plot."
+        )
+    return load_quietly(app).load(folder)
 
 
 def _inputs(words):
@@ -276,7 +289,9 @@ def _inputs(words):
         elif any(c in word for c in "*?["):
             path = pathlib.Path(word)
             root = pathlib.Path(path.anchor or ".")
-            found = sorted(str(p) for p in root.glob(str(path.relative_to(path.anchor))))
+            found = sorted(
+                str(p) for p in root.glob(str(path.relative_to(path.anchor)))
+            )
             if not found:
                 raise UserError(f"No file matches {word!r}.")
             inputs += found

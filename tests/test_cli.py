@@ -1,12 +1,12 @@
 """The command line: what it passes on, what it prints, what it refuses."""
 
 import json
+import os
 
 import pytest
 import typer.testing
 
 from saccade.apps import cli
-from saccade.apps.captioning.config import Config
 from saccade.apps.core.config import UserError
 
 
@@ -22,7 +22,8 @@ class FakeRun:
     def predict(self, inputs, **decode):
         FakeRun.asked = (inputs, decode)
         return [
-            {"caption": f"said {i}", "score": -0.5, "ok": i != "bad.png"} for i in inputs
+            {"caption": f"said {i}", "score": -0.5, "ok": i != "bad.png"}
+            for i in inputs
         ]
 
 
@@ -117,7 +118,47 @@ def test_evaluate_takes_a_run_and_decode_options(saccade, tmp_path):
     assert json.loads(done.stdout)["decode"] == "greedy"
 
 
-def test_predict_takes_files_patterns_and_standard_input(saccade, tmp_path, monkeypatch):
+def test_what_an_export_cannot_do_is_an_error(saccade, tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    folder = str(tmp_path)
+    for arguments in (
+        ["evaluate", "captioning", folder],
+        ["export", "captioning", folder],
+        ["predict", "captioning", folder, "x.png", "--plot", "y.png"],
+    ):
+        refused = saccade(*arguments)
+        assert isinstance(refused.exception, UserError)
+        assert "received the export" in str(refused.exception)
+    assert saccade("predict", "captioning", folder, "x.png").exit_code == 0
+    assert FakeApp.loaded == folder
+
+
+def test_every_verb_shows_an_example_that_begins_with_it(saccade):
+    for command in cli.cli.registered_commands:
+        verb = command.name or command.callback.__name__
+        shown = saccade(verb, "--help")
+        assert shown.exit_code == 0
+        assert f"Example: saccade {verb}" in shown.output
+
+
+def test_starting_noise_is_hidden_unless_the_start_fails(monkeypatch, capfd):
+    def noisy(name):
+        os.write(2, b"noise of C++")
+        if name == "broken":
+            raise ImportError("no such library")
+
+    monkeypatch.setattr(cli, "load", noisy)
+    cli.load_quietly("captioning")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError):
+        cli.load_quietly("broken")
+    os.write(2, b", and after")
+    assert capfd.readouterr().err == "noise of C++, and after"
+
+
+def test_predict_takes_files_patterns_and_standard_input(
+    saccade, tmp_path, monkeypatch
+):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"")
     monkeypatch.chdir(tmp_path)

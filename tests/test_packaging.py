@@ -1,13 +1,18 @@
 """What is installed, what importing costs, and what the README promises."""
 
+import os
 import pathlib
 import re
 import resource
+import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 
 import pytest
+
+from saccade.apps.cli import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMAND = [sys.executable, "-c", "from saccade.apps.cli import main; main()"]
@@ -17,18 +22,56 @@ def run(arguments, **options):
     return subprocess.run(arguments, capture_output=True, text=True, **options)
 
 
-def test_the_wheel_holds_every_file_of_the_tree_and_nothing_else(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from a copy: a build in place leaves files that later builds
+    would take in, and that could hide one that setup.cfg has forgotten."""
+    copy = tmp_path_factory.mktemp("tree")
+    for name in ("layers", "apps"):
+        shutil.copytree(
+            ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-    built = run([*command, "--outdir", str(tmp_path), str(ROOT)])
+    built = run([*command, "--outdir", str(copy / "dist"), str(copy)])
     assert built.returncode == 0, built.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    inside = {
-        name.removeprefix("saccade/")
-        for name in zipfile.ZipFile(wheel).namelist()
-        if name.startswith("saccade/")
+    (wheel,) = (copy / "dist").glob("*.whl")
+    return wheel
+
+
+def test_the_wheel_holds_every_file_of_the_tree_and_nothing_else(wheel):
+    inside = zipfile.ZipFile(wheel).namelist()
+    packed = {name for name in inside if ".dist-info/" not in name}
+    tree = {
+        f"saccade/{path.relative_to(ROOT)}"
+        for folder in ("layers", "apps")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    tracked = run(["git", "ls-files", "layers", "apps"], cwd=ROOT).stdout.split()
-    assert inside == set(tracked)
+    assert packed == tree
+    assert {"saccade/layers/py.typed", "saccade/apps/py.typed"} <= packed
+    assert any(name.endswith("licenses/LICENSE") for name in inside)
+
+
+def test_the_wheel_works_where_the_repository_is_not(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = (
+        "import sys, saccade.layers, saccade.apps.cli\n"
+        "for module in (saccade.layers, saccade.apps, saccade.apps.cli):\n"
+        "    assert module.__file__.startswith(sys.argv[1]), module.__file__\n"
+    )
+    # -S: without site, whose .pth files would mount the editable install as well.
+    libraries = [
+        str(tmp_path),
+        *{sysconfig.get_path("purelib"), sysconfig.get_path("platlib")},
+    ]
+    imported = run(
+        [sys.executable, "-S", "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(libraries)},
+        cwd=tmp_path,
+    )
+    assert imported.returncode == 0, imported.stderr
 
 
 @pytest.mark.parametrize("package", ["layers", "apps"])
@@ -53,7 +96,9 @@ def test_the_command_line_answers_at_once(arguments):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert answered.returncode == 0, answered.stderr
         # Processor time: a busy machine does not make our code slower.
-        return sum(getattr(after, k) - getattr(before, k) for k in ("ru_utime", "ru_stime"))
+        return sum(
+            getattr(after, k) - getattr(before, k) for k in ("ru_utime", "ru_stime")
+        )
 
     assert min(seconds() for _ in range(3)) < 0.5
 
@@ -78,8 +123,14 @@ def test_importing_the_library_leaves_tensorflows_messages_alone():
 
 def test_the_readme_names_targets_of_the_makefile_and_verbs_that_exist():
     readme = (ROOT / "README.md").read_text("utf-8")
+    blocks = "\n".join(
+        re.findall(r"^```\w*\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    )
+    printed = set(re.findall(r"^make ([a-z]+)", blocks, re.MULTILINE))
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"make ([a-z]+)", readme)) <= set(targets)
-    verbs = run([*COMMAND, "--help"]).stdout
-    for verb in set(re.findall(r"^saccade ([a-z]+)", readme, re.MULTILINE)):
-        assert verb in verbs
+    assert {"demo", "test"} <= printed <= set(targets)
+    verbs = {
+        command.name or command.callback.__name__ for command in cli.registered_commands
+    }
+    used = set(re.findall(r"^saccade ([a-z]+)", blocks, re.MULTILINE))
+    assert used and used <= verbs

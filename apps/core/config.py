@@ -330,7 +330,9 @@ def _read(config, arguments) -> tuple[list[str], list[tuple[str, str]]]:
         is_negation = name not in kinds and positive != name and positive in kinds
         if is_negation and kinds[positive].item is bool:
             if equals:
-                raise ConfigError(f"{positive}: {flag} takes no value, received {word!r}.")
+                raise ConfigError(
+                    f"{positive}: {flag} takes no value, received {word!r}."
+                )
             pairs.append((positive, "false"))
             continue
         if name not in kinds:
@@ -373,4 +375,6 @@ def _text(value) -> str:
 
 
 def _shown(value) -> str:
-    return repr(value) if isinstance(value, str) else f"{value!r} ({type(value).__name__})"
+    return (
+        repr(value) if isinstance(value, str) else f"{value!r} ({type(value).__name__})"
+    )

@@ -161,7 +161,8 @@ def _draw_row(figure, lines, picture, words, maps, title=None):
     """The panels of one picture."""
     if title:
         wrapped = "\n".join(textwrap.wrap(title, 90))
-        figure.suptitle(wrapped, fontsize=10, fontfamily=fonts())
+        # Else a caption with two dollar signs would be read as TeX.
+        figure.suptitle(wrapped, fontsize=10, fontfamily=fonts(), parse_math=False)
     panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
@@ -171,7 +172,7 @@ def _draw_row(figure, lines, picture, words, maps, title=None):
         shade = DARKEST + (1 - DARKEST) * lit[:, :, None]
         panel.imshow(np.uint8(np.round(picture * shade)))
         panel.contour(lit, [0.5], colors="red", linewidths=0.8)
-        panel.set_title(word, fontsize=9, fontfamily=fonts())
+        panel.set_title(word, fontsize=9, fontfamily=fonts(), parse_math=False)
 
 
 def _read_columns(path):

@@ -135,8 +135,9 @@ class Rounds(keras.callbacks.Callback):
     def restore_best(self):
         path = self.folder / "model.keras"
         if path.exists():
-            best = keras.models.load_model(path, compile=False)
-            self.trained.set_weights(best.get_weights())
+            # Not by a loaded model's weights: a part that exists in training only,
+            # as the baseline of REINFORCE, is missing there.
+            self.trained.load_weights(path)
 
     @property
     def _checkpoint(self):

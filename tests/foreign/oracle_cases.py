@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+
 from saccade.layers import GRU, LSTM, Elman
 
 BATCH, TIME, FEATURES, UNITS = 3, 6, 4, 5

@@ -6,6 +6,7 @@ with random weights miss: starting values, configs, masks, statefulness, Bidirec
 
 import keras
 import pytest
+
 from saccade.layers import GRU, LSTM, Elman, ElmanCell, GRUCell, LSTMCell, Recurrent
 
 from .keras_suite import on_our_layers

@@ -7,6 +7,7 @@ import json
 
 import keras
 import numpy as np
+
 from saccade.layers import (
     GRU,
     LSTM,

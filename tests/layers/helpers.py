@@ -6,16 +6,17 @@ import tensorflow as tf
 
 BATCH, TIME, FEATURES, UNITS = 4, 5, 3, 4
 
-# One mask of each troublesome kind: True where the step is real.
+# One row of each troublesome kind: True where the step is real.
 MASKS = {
     "none": None,
-    "right": np.arange(TIME) < np.array([[5], [3], [1], [4]]),
-    "left": np.arange(TIME) >= np.array([[0], [2], [4], [1]]),
-    "holes": np.array(
-        [[1, 0, 1, 0, 1], [0, 1, 1, 0, 1], [1, 1, 0, 0, 1], [1, 0, 0, 1, 0]], bool
-    ),
-    "empty_row": np.array(
-        [[1, 1, 1, 1, 1], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool
+    "padded": np.array(
+        [
+            [1, 1, 1, 0, 0],  # at the right
+            [0, 0, 1, 1, 1],  # at the left
+            [0, 1, 0, 0, 1],  # holes
+            [0, 0, 0, 0, 0],  # a row without any step
+        ],
+        bool,
     ),
 }
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from saccade.layers import BahdanauAttention, HardAttention
 
 from .helpers import BATCH, UNITS, check_gradients, normal, randomise, weights_of

@@ -6,12 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from saccade.layers import (
     AttentionRNN,
     BahdanauAttention,
     ConditionedCell,
     GRUCell,
     HardAttention,
+    LSTMCell,
 )
 
 from .helpers import FEATURES, TIME, UNITS, fit_moves_all, reload, reload_export
@@ -54,10 +56,12 @@ def test_soft_attention_trains():
     fit_moves_all(model_of(make(penalty=0.1)), list(data()), jit=False)
 
 
-def test_hard_attention_trains_under_xla():
-    # No gradient reaches the scores through a draw: half of them are means.
-    layer = make(GRUCell, HardAttention)
-    layer.attention.expected = 1.0
+def test_all_at_once_trains_under_xla():
+    """Hard attention around a conditioned cell with dropout."""
+    cell = LSTMCell(UNITS, dropout=0.3, recurrent_dropout=0.3)
+    # No gradient reaches the scores through a draw, so that means must be taken.
+    attention = HardAttention(SCORERS, expected=1.0)
+    layer = AttentionRNN(ConditionedCell(cell), attention)
     fit_moves_all(model_of(layer), list(data()), jit=True)
 
 

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from saccade.layers import decoding
 
 from .networks import END, PAD, REGIONS, Network, said

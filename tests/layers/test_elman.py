@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+
 from saccade.layers import Elman, ElmanCell
 from saccade.layers.elman import elman_step
 
@@ -61,7 +62,7 @@ def test_weights_have_the_documented_shapes():
     }
 
 
-@pytest.mark.parametrize("mask", ["none", "holes"])
+@pytest.mark.parametrize("mask", ["none", "padded"])
 def test_gradients(mask):
     layer = Elman(3, return_sequences=True, return_state=True, dtype="float64")
     layer.build((BATCH, TIME, 2))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+
 from saccade.layers import LSTM, LSTMCell
 
 from .helpers import (
@@ -73,7 +74,7 @@ def test_gradients(peephole):
     randomise(layer)
     x = normal(BATCH, TIME, 2, dtype="float64")
     states = [normal(BATCH, 3, seed=s, dtype="float64") for s in (3, 4)]
-    check_layer_gradients(layer, x, states, mask=MASKS["holes"])
+    check_layer_gradients(layer, x, states, mask=MASKS["padded"])
 
 
 def test_weights_have_the_documented_shapes():

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from saccade.layers import Reinforce
 
 from .helpers import normal
@@ -59,6 +60,17 @@ def test_the_mean_estimate_is_the_exact_gradient(baseline):
     _, gradient = losses_and_gradient(layer, *drawn(100_000))
     np.testing.assert_allclose(-gradient, exact_gradient(), atol=0.01)
     assert np.abs(exact_gradient()).max() > 0.1
+
+
+def test_loss_of_a_row_is_the_equation():
+    """- scale (log p(y | draws) - baseline) log p(draws), entropy left out."""
+    layer = Reinforce(scale=2.0, entropy=0.0)
+    layer.build((None,))
+    layer.baseline.assign(0.7)
+    chosen, likelihood = drawn(5)
+    losses, _ = losses_and_gradient(layer, chosen, likelihood)
+    log_draws = np.sum(chosen * np.log(softmax(LOGITS)), axis=(1, 2))
+    np.testing.assert_allclose(losses, -2 * (likelihood - 0.7) * log_draws, rtol=1e-4)
 
 
 def test_scale_weighs_the_estimate():

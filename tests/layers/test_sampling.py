@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from saccade.layers import decoding
 
 from .networks import END, PAD, Network, log_softmax
 
-MANY = 20_000
+MANY = 10_000
 # One logit for each of 6 tokens; END is the unlikeliest.
 LOGITS = np.array([1.5, 0.3, 0.9, -2.0, 0.0, 1.0], "float32")
 
@@ -46,7 +47,7 @@ def chances(temperature=1.0, kept=None):
     return np.exp(log_softmax(logits))
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_draws_follow_the_tempered_distribution(temperature):
     found = draw(temperature=temperature)
     assert follows(found.tokens, chances(temperature))
@@ -69,7 +70,7 @@ def test_temperature_near_zero_is_greedy():
     np.testing.assert_array_equal(cold.tokens, decoding.greedy(*args, pad=PAD).tokens)
 
 
-@pytest.mark.parametrize("k", [1, 3, 6])
+@pytest.mark.parametrize("k", [1, 3])
 def test_top_k_draws_among_the_k_likeliest(k):
     kept = np.argsort(-LOGITS)[:k]
     found = draw(top_k=k)
@@ -78,7 +79,7 @@ def test_top_k_draws_among_the_k_likeliest(k):
     np.testing.assert_allclose(found.log_probs, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("p", [0.01, 0.5, 0.8, 0.97, 1.0])
+@pytest.mark.parametrize("p", [0.01, 0.6, 0.97])
 def test_top_p_draws_among_the_fewest_that_reach_p(p):
     ordered = np.argsort(-LOGITS)
     reached = np.cumsum(chances()[ordered])

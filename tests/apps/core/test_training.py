@@ -187,6 +187,21 @@ def test_the_best_weights_are_kept(uninterrupted):
     assert not np.array_equal(model.get_weights()[0], state[0])
 
 
+def test_a_part_that_only_training_has(tmp_path):
+    """As the baseline of REINFORCE: set after building, not in a loaded model."""
+    model = build()
+    model.baseline = keras.layers.Dense(1)
+    model.baseline.build((None, 2))
+    seen = []
+
+    def score():
+        seen.append(model.get_weights())
+        return {"val_score": -float(len(seen))}
+
+    training.train(model, batches, STEPS, 2, tmp_path, score)
+    assert_equal(model.get_weights(), seen[0])
+
+
 def test_kill_and_resume(uninterrupted, tmp_path):
     with subprocess.Popen(
         [sys.executable, __file__, str(tmp_path)],
