@@ -117,23 +117,28 @@ def data(context: typer.Context, app: str):
 def train(
     context: typer.Context,
     app: str = typer.Argument(""),
-    preset: str = typer.Option("default", help="tiny, default or paper."),
+    preset: str = typer.Option("", help="Settings to start from; chosen by the data."),
     out: str = typer.Option("", help="The run's folder; runs/APP/TIME by default."),
     resume: bool = typer.Option(False, help="Go on with a run that was stopped."),
     help: bool = typer.Option(False, "--help", help="Show this and the app's options."),
 ):
     """Train a model and measure it on the test split.
 
-    Every option of the app can be set as `--key=value`.
+    Every option of the app can be set as `--key=value`; the rest is as in the preset.
 
     Example: `saccade train captioning --data MY_FOLDER --minutes 15 --cell gru`
     """
     if help or not app:
         print(context.get_help())
         if app:
-            show_options(load_config_module(app).Config, f"Options of {app}")
+            modules = load_config_module(app)
+            print(f"Presets: {', '.join(modules.PRESETS)}\n")
+            show_options(modules.Config, f"Options of {app}")
         raise typer.Exit
     modules = load_config_module(app)
+    preset = preset or modules.preset_for(
+        parse_overrides(modules.Config, context.args).data
+    )
     if preset not in modules.PRESETS:
         known = ", ".join(modules.PRESETS)
         raise UserError(f"--preset expected one of {known}; received {preset!r}.")
@@ -193,10 +198,7 @@ def predict(
     """
     folder, words, decode = _read(app, context.args)
     inputs = _inputs(words)
-    if plot:
-        loaded = _load_run(app, folder)
-    else:
-        loaded = load_quietly(app).load(folder)
+    loaded = load_quietly(app).load(folder)
     answers = loaded.predict(inputs, **decode)
     for name, said in zip(inputs, answers, strict=True):
         if as_json:
@@ -229,7 +231,7 @@ def export(
 def demo(
     app: str = typer.Argument("captioning"),
     out: str = typer.Option("demo", help="Folder of the run and its picture."),
-    preset: str = typer.Option("default", help="tiny, default or paper."),
+    preset: str = typer.Option("default", help="Settings to start from."),
     to: str = typer.Option("saved_models", help="Folder of the export."),
 ):
     """The whole way on embedded data: train, measure, look, export, serve.

@@ -13,7 +13,7 @@ class AttentionCell(WrapperCell):
     The decoder of Xu et al. 2015 ("Show, attend and tell") around any inner cell:
 
         context = attention(query=h', values=a)      h' is the state one step before
-        beta = sigmoid(Wb h' + bb)                   the gate, how much picture to let in
+        beta = sigmoid(Wb h' + bb)                   the gate: how much to let in
         h = cell([x; beta context], h')
 
     An inner ConditionedCell sees the mean region as its vector.

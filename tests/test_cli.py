@@ -69,6 +69,13 @@ def test_the_same_command_with_resume_goes_on(saccade):
     assert "config.json; not read again: --minutes=15" in done.stderr
 
 
+def test_train_chooses_the_preset_by_the_data(saccade):
+    saccade("train", "captioning")
+    assert FakeApp.trained[0].positions  # of the preset default, for drawn scenes
+    saccade("train", "captioning", "--data", "somewhere")
+    assert FakeApp.trained[0].minutes == 15 and not FakeApp.trained[0].positions
+
+
 def test_train_help_shows_the_apps_options_and_an_example(saccade):
     shown = saccade("train", "captioning", "--help").output
     assert "--caption-column" in shown and "saccade train captioning --data" in shown
@@ -80,7 +87,7 @@ def test_train_help_shows_the_apps_options_and_an_example(saccade):
         (["train", "captioning", "--bogus", "1"], "bogus"),
         (["train", "captioning", "--sed=1"], "Did you mean"),
         (["train", "captioning", "--cell=lstn"], "lstm"),
-        (["train", "captioning", "--preset=huge"], "tiny, default, paper"),
+        (["train", "captioning", "--preset=huge"], "tiny, default, pictures, paper"),
         (["train", "captionin"], "captioning"),
         (["predict", "captioning"], "at least one input"),
         (["predict", "captioning", "no-such-*.png"], "No file matches"),
@@ -124,7 +131,6 @@ def test_what_an_export_cannot_do_is_an_error(saccade, tmp_path):
     for arguments in (
         ["evaluate", "captioning", folder],
         ["export", "captioning", folder],
-        ["predict", "captioning", folder, "x.png", "--plot", "y.png"],
     ):
         refused = saccade(*arguments)
         assert isinstance(refused.exception, UserError)

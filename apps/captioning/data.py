@@ -22,6 +22,7 @@ import itertools
 import json
 import logging
 import math
+import os
 import pathlib
 import random
 import typing
@@ -199,7 +200,9 @@ def read_table(config, path, folder):
         picture = (folder or path.parent) / name if name else None
         captions = record[config.caption_column]
         split = str(record[config.split_column]) if config.split_column else ""
-        for caption in captions if isinstance(captions, list) else [captions]:
+        if not captions or not isinstance(captions, list):
+            captions = [captions]  # an empty list too: `checked` reports it as empty
+        for caption in captions:
             rows.append(Row(where, picture, caption, split))
     return rows
 
@@ -375,7 +378,11 @@ def split_rows(config, rows):
 
 def _split_of_row(config, row):
     if not config.split_column:
-        return _split_by_hash(config.split, row.picture.name)
+        # The path as the table has it: the same on every machine.
+        base = pathlib.Path(config.image_dir or config.data).expanduser()
+        base = base if base.is_dir() else base.parent
+        name = pathlib.Path(os.path.relpath(row.picture, base)).as_posix()
+        return _split_by_hash(config.split, name)
     name = SPLIT_NAMES.get(row.split.strip().lower())
     if name is None:
         raise UserError(

@@ -1,7 +1,9 @@
 """The captioning model: an encoder sees the picture, a recurrent decoder tells it."""
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
+from keras.initializers import RandomNormal
 
 from ...layers import (
     AttentionRNN,
@@ -38,7 +40,9 @@ def build_model(config, vocabulary):
     tokens = keras.Input((None,), dtype="int32", name="tokens")
 
     regions = build_encoder(config)(image)  # (batch, regions, features)
-    picture = layers.GlobalAveragePooling1D(name="picture")(regions)  # (batch, features)
+    picture = layers.GlobalAveragePooling1D(name="picture")(
+        regions
+    )  # (batch, features)
     words = layers.Embedding(
         vocabulary_size, config.embedding, mask_zero=True, name="embedding"
     )(tokens)  # (batch, time, embedding)
@@ -69,6 +73,29 @@ def build_model(config, vocabulary):
         outputs={"logits": logits, **looked},
         name="captioning",
     )
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class Positions(layers.Layer):
+    """Tells every region where it lies: (batch, regions, features) in and out.
+
+    Adds x Wx + y Wy, with x and y from -1 to 1 across the picture and trained vectors
+    Wx and Wy. A convolution sees the same everywhere, so without it a region hardly
+    knows its place; captions that say "above" or "left of" need it.
+    """
+
+    def build(self, input_shape):
+        _, regions, features = input_shape
+        side = round(regions**0.5)
+        y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+        self.places = np.stack([x.ravel(), y.ravel()], axis=1).astype("float32")
+        self.kernel = self.add_weight(
+            name="kernel", shape=(2, features), initializer=RandomNormal(stddev=0.5)
+        )
+
+    def call(self, inputs):
+        places = ops.cast(self.places, self.compute_dtype)  # (regions, 2)
+        return inputs + ops.matmul(places, self.kernel)
 
 
 def run_decoder(config, sequence, regions, picture):
@@ -111,6 +138,7 @@ def build_encoder(config):
             keras.Input((config.image_size, config.image_size, 3)),
             backbone,
             layers.Reshape((-1, backbone.output_shape[-1])),
+            *([Positions()] if config.positions else []),
             layers.Dropout(config.dropout),
         ],
         name="encoder",
@@ -136,6 +164,8 @@ def small_encoder(config):
         if 0 < stage < len(config.filters) - 1:
             encoder.add(layers.MaxPooling2D())
     encoder.add(layers.Reshape((-1, config.filters[-1])))
+    if config.positions:
+        encoder.add(Positions())
     encoder.add(layers.Dropout(config.dropout))
     return encoder
 

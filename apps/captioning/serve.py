@@ -38,8 +38,7 @@ def begin(model, config, pixels, beam=1):
         state = decoder.initial_state_from(regions)
     elif config.condition == "initial":
         state = [
-            layer(f"initial_state_{i}")(picture)
-            for i in range(len(decoder.state_size))
+            layer(f"initial_state_{i}")(picture) for i in range(len(decoder.state_size))
         ]
     else:
         state = decoder.get_initial_state(tf.shape(pixels)[0])
@@ -138,9 +137,7 @@ def responder(model, config, vocabulary, options):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def respond(image_bytes):
         pixels, ok = image_core.decode(image_bytes, config.image_size)
-        return answer(
-            vocabulary, speak(model, config, vocabulary, pixels, options), ok
-        )
+        return answer(vocabulary, speak(model, config, vocabulary, pixels, options), ok)
 
     return respond
 
@@ -198,12 +195,14 @@ def draw(inputs, answers, config):
     for item, said in zip(inputs, answers, strict=True):
         if "attention" not in said:
             raise UserError(
-                "--plot draws where the network looked, but this model was trained with "
-                "--attention=none. Train one with --attention=soft or hard."
+                "--plot draws where the network looked, but this model was trained "
+                "with --attention=none. Train one with --attention=soft or hard."
             )
         if not said["ok"]:
             continue
-        pixels, _ = image_core.decode(tf.constant([read_bytes(item)]), config.image_size)
+        pixels, _ = image_core.decode(
+            tf.constant([read_bytes(item)]), config.image_size
+        )
         caption = said["caption"]
         words = caption.split() if config.units == "words" else list(caption)
         rows.append((pixels[0].numpy(), words, said["attention"][: len(words)]))
@@ -247,7 +246,9 @@ def attention_on_objects(answers, boxes):
     inside, areas = [], []
     for said, objects in zip(answers, boxes, strict=True):
         side = round(said["attention"].shape[1] ** 0.5)
-        for word, looked in zip(said["caption"].split(), said["attention"], strict=False):
+        for word, looked in zip(
+            said["caption"].split(), said["attention"], strict=False
+        ):
             named = [o["box"] for o in objects if o["word"] == word]
             if len(named) != 1:
                 continue

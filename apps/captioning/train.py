@@ -70,8 +70,7 @@ class TokenLoss(keras.losses.Loss):
         target = ops.cast(y_true, "int32")[:, :, None]
         right = ops.take_along_axis(log_probs, target, axis=-1)[:, :, 0]
         return -(
-            (1 - self.smoothing) * right
-            + self.smoothing * ops.mean(log_probs, axis=-1)
+            (1 - self.smoothing) * right + self.smoothing * ops.mean(log_probs, axis=-1)
         )
 
     def get_config(self):
@@ -123,7 +122,9 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
             seen = pictures(tf.gather(owner, indices))
             seen = image.shift_and_zoom(seen, config.shift, config.zoom, seed)
             said = tf.gather(targets, indices)  # (batch, time)
-            heard = tf.pad(said[:, :-1], [[0, 0], [1, 0]], constant_values=vocabulary.start)
+            heard = tf.pad(
+                said[:, :-1], [[0, 0], [1, 0]], constant_values=vocabulary.start
+            )
             real = tf.cast(said != vocabulary.pad, tf.float32)
             heard = tf.where(heard == vocabulary.end, vocabulary.pad, heard)
             return {"image": seen, "tokens": heard}, {"logits": said}, {"logits": real}
@@ -133,9 +134,8 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
 
     compile_model(model, config)
     if not config.steps:
-        minutes = config.minutes or default_minutes(config.data)
-        steps = training.steps_for(minutes, model, batches)
-        config = dataclasses.replace(config, minutes=minutes, steps=steps)
+        steps = training.steps_for(config.minutes, model, batches)
+        config = dataclasses.replace(config, steps=steps)
     rounds = min(config.rounds, config.steps)
     config = dataclasses.replace(config, steps=config.steps // rounds * rounds)
     planned(config)
@@ -150,11 +150,6 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
         resume,
     )
     return config
-
-
-def default_minutes(data):
-    """15 minutes for somebody's own pictures; `builtin` is learned in less."""
-    return 3.5 if data == "builtin" else 15
 
 
 def validation(model, config, vocabulary, examples, most=500):

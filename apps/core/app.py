@@ -29,7 +29,8 @@ RUNS = pathlib.Path("runs")
 class App:
     """A task, by the modules of its folder. What each module must offer:
 
-    config: `Config`, `Decode` (frozen dataclasses), `PRESETS` by name.
+    config: `Config`, `Decode` (frozen dataclasses), `PRESETS` by name, and
+            `preset_for(data)` -> the name of the one that suits a value of --data.
     data:   `load_data(config)` -> splits with .train, .validation, .test;
             `describe(splits)` -> dict of facts for people;
             `example()` -> one raw request as a client sends it;
@@ -238,6 +239,12 @@ class Export:
             )
         function = self._loaded.signatures["serving_default"]
         return self.app.serve.from_signature(function, inputs)
+
+    def draw(self, inputs, answers):
+        """As `Run.draw`."""
+        card = json.loads((self.folder / "model_card.json").read_text("utf-8"))
+        config = from_json(self.app.Config, card["config"])
+        return self.app.serve.draw(inputs, answers, config)
 
 
 def _options(app, options):

@@ -17,7 +17,9 @@ def index_batches(count, batch_size, seed, first_step=0):
         `tf.data.Dataset` of (step int64 scalar, indices int64 (batch_size,)).
     """
     if count < 1:
-        raise ValueError(f"Expected at least one example to train on, received {count}.")
+        raise ValueError(
+            f"Expected at least one example to train on, received {count}."
+        )
     position = first_step * batch_size
     first_pass, inside = divmod(position, count)
 

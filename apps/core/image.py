@@ -168,6 +168,14 @@ def _contents(file):
 
 def _decode_one(data, size):
     """One picture, or an error of the graph: string () -> uint8 (size, size, 3)."""
+    # A PNG shrinks most: what it claims is read before a gigabyte is filled with it.
+    is_png = tf.strings.substr(data, 0, 4) == b"\x89PNG"
+    claimed = tf.cond(
+        is_png, lambda: _png_pixels(data), lambda: tf.constant(0, tf.int64)
+    )
+    refused = tf.debugging.assert_less_equal(claimed, tf.constant(MAX_PIXELS, tf.int64))
+    with tf.control_dependencies([refused]):
+        data = tf.identity(data)
     is_gif = tf.strings.substr(data, 0, 3) == b"GIF"
     data = tf.cond(is_gif, lambda: _gif_on_white(data), lambda: data)
     pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
@@ -177,6 +185,14 @@ def _decode_one(data, size):
     is_bmp = tf.strings.substr(data, 0, 2) == b"BM"
     pixels = tf.cond(is_bmp, lambda: _bmp_colours(data, pixels), lambda: pixels)
     return _letterbox(_on_white(pixels), size)
+
+
+def _png_pixels(data):
+    """Width times height by the header of a PNG, int64."""
+    sides = tf.io.decode_raw(
+        tf.strings.substr(data, 16, 8), tf.int32, little_endian=False
+    )
+    return tf.reduce_prod(tf.cast(sides, tf.int64))
 
 
 def _gif_on_white(data):

@@ -137,7 +137,9 @@ def normalised(texts):
     """`normalise` for a list of Python strings."""
     if not texts:
         return []
-    return [t.decode() for t in normalise(tf.constant(list(texts))).numpy()]
+    # Half an emoji, as JSON can hold it, is no UTF-8; it becomes "?" and is dropped.
+    encoded = [text.encode(errors="replace") for text in texts]
+    return [t.decode() for t in normalise(tf.constant(encoded)).numpy()]
 
 
 def _split(text, units):

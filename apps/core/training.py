@@ -105,7 +105,9 @@ class Rounds(keras.callbacks.Callback):
         logs.update(figures)  # The progress bar and TensorBoard show them too.
         seconds = time.perf_counter() - self.started
         best = max((row["val_score"] for row in self.history), default=-np.inf)
-        self.history.append({"round": epoch + 1, "seconds": round(seconds, 1), **figures})
+        self.history.append(
+            {"round": epoch + 1, "seconds": round(seconds, 1), **figures}
+        )
         if figures["val_score"] >= best:
             save_model(self.trained, self.folder / "model.keras")
         self._write_checkpoint(epoch + 1)
@@ -115,7 +117,9 @@ class Rounds(keras.callbacks.Callback):
         """Load the last checkpoint; returns the number of rounds that are done."""
         manifest = self._checkpoint / "manifest.json"
         if not manifest.exists():
-            log.warning("%s holds no checkpoint: starting from the beginning.", self.folder)
+            log.warning(
+                "%s holds no checkpoint: starting from the beginning.", self.folder
+            )
             return 0
         saved = json.loads(manifest.read_text())
         self.history = saved["history"]

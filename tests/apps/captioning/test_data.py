@@ -84,7 +84,8 @@ def test_a_small_builtin_is_the_beginning_of_a_large_one(scenes):
 
 
 @pytest.mark.parametrize("config", [tiny(), Config()], ids=["tiny", "default"])
-def test_builtin_holds_out_combinations_but_no_words(config):
+def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
+    monkeypatch.setattr(data, "draw", lambda *_: b"")  # Only the words are looked at.
     splits = data.load_data(config)
     train, test = splits.train, splits.test
     known = {word for sentence in all_sentences(train) for word in sentence.split()}
@@ -237,6 +238,15 @@ def test_jsonl_also_with_lists_of_captions(folder):
     text = "\n\n".join(json.dumps(row) for row in rows)
     (folder / "x.jsonl").write_text(text)
     assert everything(load(folder)) == {"a.png": ["one", "two"], "b.png": ["x"]}
+
+
+@pytest.mark.parametrize("caption", [[], None, "", ["fine", None], {"text": "no"}, 5])
+def test_jsonl_without_a_caption(folder, caption):
+    rows = [{"image": "b.png", "caption": "x"}, {"image": "a.png", "caption": caption}]
+    (folder / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(UserError, match=r"x\.jsonl, line 2: the caption is empty: "):
+        load(folder)
+    assert everything(load(folder, skip_bad=True))["b.png"] == ["x"]
 
 
 def test_picture_folder_elsewhere_and_absolute_paths(folder, tmp_path_factory):
@@ -495,6 +505,13 @@ def test_tfds(prepared):
     assert all(file.startswith(b"\x89PNG") for file in splits.train.files)
     number = int(splits.train.captions[0][0].split()[1])
     assert image.read(splits.train.files[:1], 30)[0, 15, 15, 0] == 10 * number
+
+
+def test_coco_captions_has_the_features_that_are_read(tmp_path):
+    """The set itself is large; what it looks like comes with tensorflow-datasets."""
+    features = tfds.builder("coco_captions", data_dir=tmp_path).info.features
+    assert isinstance(features["image"], tfds.features.Image)
+    assert set(features["captions"].feature) == {"id", "text"}
 
 
 def test_tfds_that_is_not_prepared(tmp_path):

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -206,6 +208,34 @@ def test_a_picture_that_claims_to_be_huge(monkeypatch):
     assert image.decode(tf.constant(contents), 8)[1]
     monkeypatch.setattr(image, "MAX_PIXELS", 400 * 300 - 1)
     assert not image.decode(tf.constant(contents), 8)[1]
+
+
+def claiming(form, width, height):
+    """A picture of 64 x 64 pixels whose header says something else."""
+    contents = bytearray(encode(Image.new("RGB", (64, 64)), form))
+    if form == "PNG":  # the header's checksum is right
+        contents[16:24] = struct.pack(">II", width, height)
+        contents[29:33] = struct.pack(">I", zlib.crc32(contents[12:29]))
+    elif form == "JPEG":
+        frame = contents.index(b"\xff\xc0")
+        contents[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    elif form == "GIF":
+        frame = contents.index(b"\x2c\x00\x00\x00\x00\x40")
+        contents[frame + 5 : frame + 9] = struct.pack("<HH", width, height)
+    else:
+        contents[18:26] = struct.pack("<ii", width, height)
+    return bytes(contents)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP"])
+def test_a_small_file_that_claims_to_be_huge(form):
+    sides = [(60_000, 60_000), (65_000, 1), (1, 65_000), (0, 0)]
+    files = [claiming(form, *side) for side in sides]
+    pixels, ok = decode(tf.constant([*files, claiming(form, 64, 64)]))
+    assert not ok[0]
+    assert not ok[3]
+    assert ok[4]
+    assert np.all(pixels.numpy()[~ok.numpy()] == 255)
 
 
 def test_neighbours_of_bad_pictures_are_not_touched():

@@ -35,6 +35,20 @@ def test_any_reference_counts_and_pictures_may_have_different_numbers():
     assert figures["bleu1"] == pytest.approx(100 * 14 / 15)
 
 
+def test_several_references_are_sacrebleus_streams():
+    hypotheses = ["a red circle above a square", "the dogs run fast", "a cat"]
+    streams = [
+        ["a red circle below a square", "the dogs run quickly", "one cat"],
+        ["a square with a red circle above", "dogs that run fast", "a black cat"],
+    ]
+    references = [list(r) for r in zip(*streams, strict=True)]
+    figures = caption_metrics(hypotheses, references)
+    assert figures["bleu"] == sacrebleu.corpus_bleu(hypotheses, streams).score
+    assert figures["chrf"] == sacrebleu.corpus_chrf(hypotheses, streams).score
+    turned = caption_metrics(hypotheses, [r[::-1] for r in references])
+    assert turned == pytest.approx(figures)
+
+
 def test_characters():
     figures = caption_metrics(["历史书", "猫"], [["历史课"], ["猫"]], "characters")
     assert figures["exact_match"] == 50
@@ -81,6 +95,36 @@ def test_cider_d_is_the_mean_over_references():
     assert one == pytest.approx(10)
     two = cider_d(hypotheses, [["a b c d", "x y z w"], ["e f g h", "q r s t"]])
     assert two == pytest.approx(5)
+
+
+def test_cider_d_of_right_captions():
+    """It is 10 only where every length n has n-grams that tell pictures apart."""
+    assert cider_d(["a b c", "d e f"], [["a b c"], ["d e f"]]) == pytest.approx(7.5)
+    # Every n-gram is in every picture, so none says anything.
+    assert cider_d(["a b c d"] * 2, [["a b c d"]] * 2) == 0
+    assert cider_d(["a b c d"], [["a b c d"]]) == 0
+
+
+def test_cider_d_by_hand_with_two_references_and_weights():
+    """Three pictures: "a b" or "b", "a c", "d". The caption of the first is "a b b".
+
+    Pictures that hold a: 2, so a weighs u = log(3/2); b, c, d and the bigrams a b and
+    a c weigh v = log 3. Unigrams, caption (a: u, b: 2v):
+    - with "a b", (a: u, b: v): (u u + v v) / sqrt((u u + 4 v v)(u u + v v)), times
+      exp(-1/72), as the caption is one word longer;
+    - with "b", (b: v): v v / (sqrt(u u + 4 v v) v), times exp(-4/72).
+    Bigrams, caption (a b: v, b b: log(3 / 1) = v, for what is in no reference counts
+    as in one): with "a b" v v / (sqrt(2) v v), times exp(-1/72); "b" has none.
+    The other captions, "x" and "", score 0. Mean over two references, four n, three
+    pictures, times 10.
+    """
+    u, v = math.log(3 / 2), math.log(3)
+    near, far = math.exp(-1 / 72), math.exp(-4 / 72)
+    norm = math.sqrt(u * u + 4 * v * v)
+    ones = (near * math.sqrt(u * u + v * v) / norm + far * v / norm) / 2
+    twos = near / math.sqrt(2) / 2
+    score = cider_d(["a b b", "x", ""], [["a b", "b"], ["a c"], ["d"]])
+    assert score == pytest.approx(10 * (ones + twos) / 4 / 3)
 
 
 def test_cider_d_of_characters():

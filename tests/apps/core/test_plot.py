@@ -67,6 +67,19 @@ def test_chinese_has_its_glyphs(tmp_path):
     assert {ord(c) for c in "历史红色圆形"} <= set(known)
 
 
+def test_captions_are_no_formulas(tmp_path):
+    words = ["$5", "$x_{$", "$\\foo$"]
+    title = "from $5 to $x_{ in every long shop of the town " * 5
+    figure = plot.attention_figure(PICTURE, words, looked_at(0, 1, 2), title=title)
+    figure.savefig(tmp_path / "out.png")
+
+
+def test_a_word_without_any_attention_is_dark(tmp_path):
+    figure = plot.attention_figure(PICTURE, ["word"], np.zeros((1, 16)))
+    assert np.all(drawn(panels(figure)[1]) == 200 * plot.DARKEST)
+    figure.savefig(tmp_path / "out.png")
+
+
 def test_the_font_changes_no_default_of_matplotlib():
     before = dict(matplotlib.rcParams)
     plot.fonts.cache_clear()

@@ -36,6 +36,7 @@ def test_normalise_keeps_the_shape_and_repairs_invalid_utf8():
 def test_normalised_is_normalise_for_lists():
     assert text.normalised(["A.", "b-B"]) == ["a", "bb"]
     assert text.normalised([]) == []
+    assert text.normalised(["half an \ud83d emoji"]) == ["half an emoji"]
 
 
 def test_build_ranks_by_frequency_then_alphabet():
