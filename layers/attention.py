@@ -141,7 +141,8 @@ class HardAttention(BahdanauAttention):
         super().__init__(units, **kwargs)
         if not 0 <= expected <= 1:
             raise ValueError(
-                f"HardAttention expected `expected` from 0 to 1, received {expected}."
+                "HardAttention expected `expected` between 0 and 1, received "
+                f"{expected}."
             )
         self.expected = expected
         self.seed = seed

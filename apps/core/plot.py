@@ -23,7 +23,7 @@ def attention_figure(picture, words, weights, grid=None, title=None):
 
     The first panel is the picture. In the others it is lit by the map of that word:
     scaled up to the picture's size, and as bright as the picture itself where the
-    map is highest. A red line goes round what weighs at least half of that.
+    map is highest. A cyan line goes round what weighs at least half of that.
 
     Args:
         picture: uint8 (height, width, 3).
@@ -60,7 +60,7 @@ def attention_sheet(rows, grid=None):
         maps = _maps(picture, words, weights, grid)
         _draw_row(part, count, picture, words, maps, *title)
     figure.supxlabel(
-        "Bright: where the network looked before it said the word (red: at least half "
+        "Bright: where the network looked before it said the word (cyan: at least half "
         "the maximum). Dark: where it did not.",
         fontsize=8,
         fontfamily=fonts(),
@@ -171,7 +171,7 @@ def _draw_row(figure, lines, picture, words, maps, title=None):
     for panel, word, lit in zip(panels[1:], words, maps, strict=False):
         shade = DARKEST + (1 - DARKEST) * lit[:, :, None]
         panel.imshow(np.uint8(np.round(picture * shade)))
-        panel.contour(lit, [0.5], colors="red", linewidths=0.8)
+        panel.contour(lit, [0.5], colors="cyan", linewidths=0.8)
         panel.set_title(word, fontsize=9, fontfamily=fonts(), parse_math=False)
 
 
