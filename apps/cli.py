@@ -11,7 +11,6 @@ import os
 import pathlib
 import sys
 import tempfile
-import warnings
 
 import typer
 from rich.console import Console
@@ -35,8 +34,6 @@ console = Console()
 
 def main():
     """The console script: user errors are one line, not a traceback."""
-    # Keras says in fit that it does not shuffle a tf.data set; ours comes shuffled.
-    warnings.filterwarnings("ignore", "`shuffle=True` was passed", UserWarning)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("saccade").setLevel(logging.INFO)
     try:

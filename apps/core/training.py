@@ -54,6 +54,7 @@ def train(model, batches, steps_per_round, rounds, folder, score, resume=False):
                 initial_epoch=done,
                 epochs=rounds,
                 steps_per_epoch=steps_per_round,
+                shuffle=False,  # It comes shuffled; Keras would warn.
                 callbacks=[
                     rounds_kept,
                     keras.callbacks.TensorBoard(pathlib.Path(folder) / "tensorboard"),
