@@ -269,11 +269,11 @@ def _read(app, arguments):
 
 
 def _load_run(app, folder):
-    """What only a run can do: an export holds neither test data nor a config."""
+    """A run, for what an export cannot do: be measured or exported again."""
     if folder and (pathlib.Path(folder) / "saved_model.pb").exists():
         raise UserError(
             f"Expected the folder of a run, received the export {folder}. An export "
-            "answers `saccade predict` without --plot."
+            "answers `saccade predict`."
         )
     return load_quietly(app).load(folder)
 

@@ -161,7 +161,7 @@ def tiny():
 
 
 def default():
-    """Two minutes on two cores: the drawn scenes of `builtin`.
+    """Three minutes on two cores: the drawn scenes of `builtin`.
 
     They are simple, so small pictures and little regularisation do; their captions are
     about places, so the regions must know theirs.
@@ -183,7 +183,7 @@ def default():
 
 def pictures():
     """A quarter of an hour on two cores: real pictures, a few thousand of them."""
-    return Config(minutes=15)
+    return Config()
 
 
 def paper():

@@ -40,9 +40,8 @@ def build_model(config, vocabulary):
     tokens = keras.Input((None,), dtype="int32", name="tokens")
 
     regions = build_encoder(config)(image)  # (batch, regions, features)
-    picture = layers.GlobalAveragePooling1D(name="picture")(
-        regions
-    )  # (batch, features)
+    mean = layers.GlobalAveragePooling1D(name="picture")
+    picture = mean(regions)  # (batch, features)
     words = layers.Embedding(
         vocabulary_size, config.embedding, mask_zero=True, name="embedding"
     )(tokens)  # (batch, time, embedding)

@@ -135,8 +135,7 @@ class App:
             )
         assets = self.data.assets_from_json((folder / "assets.json").read_text("utf-8"))
         model = self.model.build_model(config, assets)
-        trained = keras.models.load_model(folder / "model.keras", compile=False)
-        model.set_weights(trained.get_weights())
+        model.load_weights(folder / "model.keras")
         run = Run(self, config, assets, model, folder)
         if (folder / "metrics.json").exists():
             run.metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
