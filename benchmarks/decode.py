@@ -28,7 +28,8 @@ Two lengths of sentences: "full" lets none end early, so stopping plays no part;
 "ending" each picture's sentence ends at a step drawn beforehand, the same for
 everybody.
 
-The runs are interleaved (A B C A B C ...) and a figure is the median of its repeats.
+The runs are interleaved, each round in another order, and a figure is the median of
+its repeats.
 Loops over one picture at a time are timed on fewer pictures and scaled. Every
 contestant's captions are compared with the first one's.
 """
@@ -291,11 +292,13 @@ def measure(task, few, repeats):
     entries = contestants(task, few)
     said = [run() for *_, run in entries]  # Also traces and compiles.
     times = [[] for _ in entries]
+    order = np.random.default_rng(0)
     for _ in range(repeats):
-        for (*_, run), seconds in zip(entries, times, strict=True):
+        for i in order.permutation(len(entries)):
+            *_, run = entries[i]
             started = time.perf_counter()
             run()
-            seconds.append(time.perf_counter() - started)
+            times[i].append(time.perf_counter() - started)
     return [
         {
             "who": who,
@@ -395,7 +398,7 @@ def main(words=None):
         "--max-length", type=int, default=20, help="tokens, end included"
     )
     parser.add_argument("--beam", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument(
         "--quick", action="store_true", help="a toy: no figures from it"
     )
