@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from .time_loop import multiply
+
 
 @keras.saving.register_keras_serializable(package="saccade")
 class BahdanauAttention(keras.layers.Layer):
@@ -71,12 +73,26 @@ class BahdanauAttention(keras.layers.Layer):
         """Wk v + b for every region: (batch, L, D) -> (batch, L, U)."""
         return ops.matmul(values, self.key_kernel) + self.bias
 
-    def weigh(self, query, keys, values_mask=None):
-        """The attention weights (batch, L) for a query and projected keys."""
-        query = ops.matmul(query, self.query_kernel)[:, None, :]  # (batch, 1, U)
+    def step_weights(self):
+        """What `attend` reads, for a caller that looks many times."""
+
+        def cast(weight):
+            return ops.cast(weight, self.compute_dtype)
+
+        return {"query_kernel": cast(self.query_kernel), "score": cast(self.score)}
+
+    def weigh(self, query, keys, values_mask=None, weights=None, multiply=multiply):
+        """The attention weights (batch, L) for a query and projected keys.
+
+        Args:
+            weights: what `step_weights` returned; read anew where it is None.
+            multiply: what does the products; see `time_loop`.
+        """
+        weights = self.step_weights() if weights is None else weights
+        query = multiply((query, weights["query_kernel"]))[:, None, :]  # (batch, 1, U)
         # A sum, not a matrix product: rank 3 products with an unknown batch size
         # do not train inside a loop under XLA.
-        scores = ops.sum(ops.tanh(keys + query) * self.score, axis=-1)  # (batch, L)
+        scores = ops.sum(ops.tanh(keys + query) * weights["score"], axis=-1)
         scores = ops.cast(scores, "float32")
         if values_mask is None:
             return ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
@@ -84,12 +100,13 @@ class BahdanauAttention(keras.layers.Layer):
         weights = ops.softmax(scores, axis=-1) * ops.cast(values_mask, "float32")
         return ops.cast(weights, self.compute_dtype)
 
-    def attend(self, query, values, keys, values_mask=None, training=False):
+    def attend(self, query, values, keys, values_mask=None, training=False, **products):
         """As `call`, with a third result: where it looked, (batch, L).
 
-        Soft attention looks everywhere at once, by its weights.
+        Soft attention looks everywhere at once, by its weights. For `products` see
+        `weigh`.
         """
-        weights = self.weigh(query, keys, values_mask)
+        weights = self.weigh(query, keys, values_mask, **products)
         return _mean_region(weights, values), weights, weights
 
     def call(self, query, values, values_mask=None, keys=None, training=False):
@@ -148,8 +165,8 @@ class HardAttention(BahdanauAttention):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def attend(self, query, values, keys, values_mask=None, training=False):
-        weights = self.weigh(query, keys, values_mask)
+    def attend(self, query, values, keys, values_mask=None, training=False, **products):
+        weights = self.weigh(query, keys, values_mask, **products)
         regions = ops.shape(values)[1]
         likeliest = ops.one_hot(
             ops.argmax(weights, axis=-1), regions, dtype=self.compute_dtype

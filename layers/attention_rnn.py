@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from .recurrent import Recurrent, WrapperCell, current_memory, memory_set
+from .recurrent import Recurrent, WrapperCell, current_memory, memory_set, step_weight
+from .time_loop import multiply
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -78,20 +79,46 @@ class AttentionCell(WrapperCell):
             )
 
     def call(self, inputs, states, training=False):
+        return self.fast_step(
+            multiply, inputs, states, self.step_weights(training), training
+        )
+
+    @property
+    def may_be_fast(self):
+        # What is drawn in a step would be drawn again by the backward loop.
+        return super().may_be_fast and not self.attention.draws
+
+    def step_weights(self, training=False):
+        weights = {
+            "attention": self.attention.step_weights(),
+            "cell": self.inner_weights(training),
+        }
+        if self.gate:
+            weights["gate_kernel"] = step_weight(self, self.gate_kernel)
+            weights["gate_bias"] = step_weight(self, self.gate_bias)
+        return weights
+
+    def fast_step(self, multiply, x, states, weights, training=False):
         memory = current_memory(self)
         h = states[0] if isinstance(states, (list, tuple)) else states
-        context, weights, chosen = self.attention.attend(
-            h, memory["values"], memory["keys"], memory.get("mask"), training
+        context, looks, chosen = self.attention.attend(
+            h,
+            memory["values"],
+            memory["keys"],
+            memory.get("mask"),
+            training,
+            weights=weights["attention"],
+            multiply=multiply,
         )
         seen = context
         if self.gate:
             seen = context * ops.sigmoid(
-                ops.matmul(h, self.gate_kernel) + self.gate_bias
+                multiply((h, weights["gate_kernel"]), bias=weights["gate_bias"])
             )
-        inputs = ops.concatenate([ops.cast(inputs, seen.dtype), seen], axis=-1)
+        x = (ops.cast(x, seen.dtype), seen)
         with memory_set(memory.get("inner")):
-            h, states = self.cell(inputs, states, training=training)
-        looked = [weights, chosen] if self.attention.draws else [weights]
+            h, states = self.inner_step(multiply, x, states, weights["cell"], training)
+        looked = [looks, chosen] if self.attention.draws else [looks]
         return ops.concatenate([h, context, *looked], axis=-1), states
 
     def parts(self, output):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from .recurrent import WrapperCell, current_memory
+from .time_loop import multiply
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -43,6 +44,14 @@ class ConditionedCell(WrapperCell):
         return ops.cast(memory, self.compute_dtype)
 
     def call(self, inputs, states, training=False):
+        return self.fast_step(
+            multiply, inputs, states, self.step_weights(training), training
+        )
+
+    def step_weights(self, training=False):
+        return self.inner_weights(training)
+
+    def fast_step(self, multiply, x, states, weights, training=False):
         vector = current_memory(self)  # (batch, features)
-        inputs = ops.concatenate([ops.cast(inputs, vector.dtype), vector], axis=-1)
-        return self.cell(inputs, states, training=training)
+        parts = x if isinstance(x, tuple) else (ops.cast(x, vector.dtype),)
+        return self.inner_step(multiply, (*parts, vector), states, weights, training)

@@ -1,25 +1,26 @@
 """The vanilla (Elman) recurrent network."""
 
 import keras
-from keras import ops
+from keras import tree
 
-from .recurrent import CellLayer, dropped
+from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
+from .time_loop import multiply
 
 
-def elman_step(x, h, kernel, recurrent_kernel, bias, activation):
+def elman_step(x, h, kernel, recurrent_kernel, bias, activation, multiply=multiply):
     """h = activation(Wx x + Wh h' + b), with h' the hidden state one step before.
 
     Args:
-        x: `(batch, features)`.
+        x: `(batch, features)`, or a tuple of tensors that stand side by side.
         h: `(batch, units)`, the hidden state h'.
         kernel: Wx, `(features, units)`; recurrent_kernel: Wh, `(units, units)`;
         bias: b, `(units,)` or None.
+        multiply: what does the products; see `time_loop`.
 
     Returns:
         h, `(batch, units)`.
     """
-    z = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel)
-    return activation(z if bias is None else z + bias)
+    return activation(multiply((x, kernel), (h, recurrent_kernel), bias=bias))
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -41,10 +42,30 @@ class ElmanCell(keras.layers.SimpleRNNCell):
     """
 
     def call(self, inputs, states, training=False):
+        x = dropped(inputs, input_mask(self, inputs, training))
+        weights = self.step_weights(training, tree.flatten(states)[0])
+        return self.fast_step(multiply, x, states, weights, training)
+
+    def step_weights(self, training=False, h=None):
+        weights = {
+            "kernel": step_weight(self, self.kernel),
+            "recurrent_kernel": step_weight(self, self.recurrent_kernel),
+        }
+        if self.use_bias:
+            weights["bias"] = step_weight(self, self.bias)
+        weights["recurrent_mask"] = recurrent_mask(self, h, training)
+        return weights
+
+    def fast_step(self, multiply, x, states, weights, training=False):
         h = states[0] if isinstance(states, (list, tuple)) else states
-        x, h = dropped(self, inputs, h, training)
         h = elman_step(
-            x, h, self.kernel, self.recurrent_kernel, self.bias, self.activation
+            x,
+            dropped(h, weights["recurrent_mask"]),
+            weights["kernel"],
+            weights["recurrent_kernel"],
+            weights.get("bias"),
+            self.activation,
+            multiply,
         )
         return h, [h] if isinstance(states, (list, tuple)) else h
 

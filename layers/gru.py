@@ -1,21 +1,21 @@
 """The gated recurrent unit, in both reset conventions."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
-from .recurrent import CellLayer, dropped
+from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
+from .time_loop import multiply
 
 
 def gru_step(
     x,
     h,
-    kernel,
-    recurrent_kernel,
-    bias,
+    weights,
     activation,
     recurrent_activation,
     reset_after,
     carry=None,
+    multiply=multiply,
 ):
     """One step of the GRU (Cho et al. 2014).
 
@@ -26,35 +26,34 @@ def gru_step(
         h = z h' + (1 - z) g
 
     Args:
-        x: `(batch, features)`; h: `(batch, units)`.
-        kernel: `(features, 3 units)`; recurrent_kernel: `(units, 3 units)`; the
-            blocks in the order z, r, h.
-        bias: None, `(3 units,)`, or with `reset_after` `(2, 3 units)`: one row for
-            the input product, one for the recurrent product.
+        x: `(batch, features)`, or a tuple of tensors that stand side by side;
+        h: `(batch, units)`.
+        weights: dict of `kernel` `(features, 3 units)`, blocks in the order z, r, h;
+            `recurrent_kernel` `(units, 3 units)`, or without `reset_after` its parts
+            `recurrent_kernel_zr` `(units, 2 units)` and `recurrent_kernel_h`
+            `(units, units)`; `bias` `(3 units,)` of the input product and, only with
+            `reset_after`, `recurrent_bias` `(3 units,)` of the other; none without
+            biases.
         reset_after: which of the two lines for g holds.
         carry: the h' of the last line, where the products see one with dropout.
+        multiply: what does the products; see `time_loop`.
 
     Returns:
         h, `(batch, units)`.
     """
     units = h.shape[-1]
-    input_bias, recurrent_bias = bias, None
-    if bias is not None and reset_after:
-        input_bias, recurrent_bias = bias[0], bias[1]
-    x = ops.matmul(x, kernel)
-    if input_bias is not None:
-        x = x + input_bias
+    x = multiply((x, weights["kernel"]), bias=weights.get("bias"))
     x_zr, x_g = x[:, : 2 * units], x[:, 2 * units :]
     if reset_after:
-        u = ops.matmul(h, recurrent_kernel)
-        if recurrent_bias is not None:
-            u = u + recurrent_bias
+        u = multiply(
+            (h, weights["recurrent_kernel"]), bias=weights.get("recurrent_bias")
+        )
         z, r = ops.split(recurrent_activation(x_zr + u[:, : 2 * units]), 2, axis=-1)
         g = activation(x_g + r * u[:, 2 * units :])
     else:
-        u = ops.matmul(h, recurrent_kernel[:, : 2 * units])
+        u = multiply((h, weights["recurrent_kernel_zr"]))
         z, r = ops.split(recurrent_activation(x_zr + u), 2, axis=-1)
-        g = activation(x_g + ops.matmul(r * h, recurrent_kernel[:, 2 * units :]))
+        g = activation(x_g + multiply((r * h, weights["recurrent_kernel_h"])))
     return z * (h if carry is None else carry) + (1 - z) * g
 
 
@@ -82,18 +81,37 @@ class GRUCell(keras.layers.GRUCell):
         self.dropout_mask_count = None
 
     def call(self, inputs, states, training=False):
+        x = dropped(inputs, input_mask(self, inputs, training))
+        weights = self.step_weights(training, tree.flatten(states)[0])
+        return self.fast_step(multiply, x, states, weights, training)
+
+    def step_weights(self, training=False, h=None):
+        recurrent = step_weight(self, self.recurrent_kernel)
+        weights = {"kernel": step_weight(self, self.kernel)}
+        if self.reset_after:
+            weights["recurrent_kernel"] = recurrent
+        else:
+            weights["recurrent_kernel_zr"] = recurrent[:, : 2 * self.units]
+            weights["recurrent_kernel_h"] = recurrent[:, 2 * self.units :]
+        if self.use_bias and self.reset_after:
+            bias = step_weight(self, self.bias)
+            weights["bias"], weights["recurrent_bias"] = bias[0], bias[1]
+        elif self.use_bias:
+            weights["bias"] = step_weight(self, self.bias)
+        weights["recurrent_mask"] = recurrent_mask(self, h, training)
+        return weights
+
+    def fast_step(self, multiply, x, states, weights, training=False):
         previous = states[0] if isinstance(states, (list, tuple)) else states
-        x, masked = dropped(self, inputs, previous, training)
         h = gru_step(
             x,
-            masked,
-            self.kernel,
-            self.recurrent_kernel,
-            self.bias,
+            dropped(previous, weights["recurrent_mask"]),
+            weights,
             self.activation,
             self.recurrent_activation,
             self.reset_after,
             carry=previous,
+            multiply=multiply,
         )
         return h, [h] if isinstance(states, (list, tuple)) else h
 

@@ -1,9 +1,10 @@
 """Long short-term memory, with or without peepholes."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
-from .recurrent import CellLayer, dropped
+from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
+from .time_loop import multiply
 
 
 def lstm_step(
@@ -16,6 +17,7 @@ def lstm_step(
     activation,
     recurrent_activation,
     peephole=None,
+    multiply=multiply,
 ):
     """One step of the LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers 1999).
 
@@ -32,17 +34,17 @@ def lstm_step(
     Schmidhuber 2002): i and f look at the cell one step before, o at the new one.
 
     Args:
-        x: `(batch, features)`; h, c: `(batch, units)`.
+        x: `(batch, features)`, or a tuple of tensors that stand side by side;
+        h, c: `(batch, units)`.
         kernel: W `(features, 4 units)`; recurrent_kernel: U `(units, 4 units)`;
         bias: b `(4 units,)` or None; the four blocks in the order i, f, g, o.
-        peephole: `(3, units)`, rows p_i, p_f, p_o, or None.
+        peephole: p_i, p_f, p_o, `(units,)` each, or None.
+        multiply: what does the products; see `time_loop`.
 
     Returns:
         h, c: `(batch, units)` each.
     """
-    z = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel)
-    if bias is not None:
-        z = z + bias
+    z = multiply((x, kernel), (h, recurrent_kernel), bias=bias)
     z_i, z_f, z_g, z_o = ops.split(z, 4, axis=-1)
     if peephole is not None:
         z_i = z_i + peephole[0] * c
@@ -102,18 +104,35 @@ class LSTMCell(keras.layers.LSTMCell):
             )
 
     def call(self, inputs, states, training=False):
+        x = dropped(inputs, input_mask(self, inputs, training))
+        weights = self.step_weights(training, tree.flatten(states)[0])
+        return self.fast_step(multiply, x, states, weights, training)
+
+    def step_weights(self, training=False, h=None):
+        weights = {
+            "kernel": step_weight(self, self.kernel),
+            "recurrent_kernel": step_weight(self, self.recurrent_kernel),
+        }
+        if self.use_bias:
+            weights["bias"] = step_weight(self, self.bias)
+        weights["recurrent_mask"] = recurrent_mask(self, h, training)
+        if self.peephole:
+            weights["peephole"] = ops.unstack(step_weight(self, self.peephole_weights))
+        return weights
+
+    def fast_step(self, multiply, x, states, weights, training=False):
         h, c = states
-        x, h = dropped(self, inputs, h, training)
         h, c = lstm_step(
             x,
-            h,
+            dropped(h, weights["recurrent_mask"]),
             c,
-            self.kernel,
-            self.recurrent_kernel,
-            self.bias,
+            weights["kernel"],
+            weights["recurrent_kernel"],
+            weights.get("bias"),
             self.activation,
             self.recurrent_activation,
-            self.peephole_weights,
+            weights.get("peephole"),
+            multiply,
         )
         return h, [h, c]
 

@@ -2,8 +2,12 @@
 
 import contextlib
 import contextvars
+import itertools
 
 import keras
+from keras import ops, tree
+
+from . import time_loop
 
 _MEMORY = contextvars.ContextVar("saccade_memory", default=None)
 
@@ -55,6 +59,9 @@ class Recurrent(keras.layers.RNN):
             `state_size` and `get_initial_state`.
         return_sequences, return_state, go_backwards, stateful, unroll,
         zero_output_for_mask: as in `keras.layers.RNN`.
+        fast: whether the cells that can, which are those of this package without
+            draws inside a step, run through the loop of `time_loop`: the same
+            numbers, sooner. It cannot be differentiated twice in training.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -72,8 +79,9 @@ class Recurrent(keras.layers.RNN):
         followed by the states with `return_state`.
     """
 
-    def __init__(self, cell, **kwargs):
+    def __init__(self, cell, fast=True, **kwargs):
         super().__init__(cell, **kwargs)
+        self.fast = fast
         # Keras 3.16 sets this to False for RNNs; a mask must survive a stack.
         self.supports_masking = True
 
@@ -117,6 +125,48 @@ class Recurrent(keras.layers.RNN):
                 sequences, initial_state=initial_state, mask=mask, training=training
             )
 
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if not (
+            self.fast
+            and is_fast(self.cell)
+            and keras.backend.backend() == "tensorflow"
+            and not self.unroll
+        ):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        cell, prepared = self.cell, _MEMORY.get()
+        weights = _Numbers(cell.step_weights(training))
+        memory = _Numbers(prepared)
+
+        def step(multiply, x, states, weight_tensors, memory_tensors):
+            with memory_set(memory.packed(memory_tensors)):
+                now = weights.packed(weight_tensors)
+                return cell.fast_step(multiply, x, states, now, training)
+
+        x = ops.swapaxes(ops.cast(sequences, cell.compute_dtype), 0, 1)
+        if not isinstance(cell, WrapperCell):  # which does it step by step
+            x = dropped(x, input_mask(cell, x, training))
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            mask = mask[:, :, 0] if len(mask.shape) == 3 else mask
+            mask = ops.transpose(mask)
+        if self.go_backwards:
+            x = ops.flip(x, axis=0)
+            mask = mask if mask is None else ops.flip(mask, axis=0)
+        outputs, states = time_loop.run(
+            step,
+            x,
+            list(initial_state),
+            weights.tensors,
+            memory.tensors,
+            mask,
+            self.zero_output_for_mask,
+            all_outputs=self.return_sequences,
+            own_gradient=bool(training),
+        )
+        if not self.return_sequences:
+            return outputs, outputs[:, None], states
+        return outputs[-1], ops.swapaxes(outputs, 0, 1), states
+
     def prepare_memory(self, memory, memory_mask=None):
         """What `step` needs of a memory: computed once, used at every step."""
         if not hasattr(self.cell, "prepare_memory"):
@@ -143,12 +193,17 @@ class Recurrent(keras.layers.RNN):
         """
         # A copy has no mask: what an Embedding hung on the tensor is for sequences.
         inputs = keras.ops.copy(inputs)
+        if training and hasattr(self.cell, "draw_dropout_masks"):
+            self.cell.draw_dropout_masks(ops.shape(inputs)[0])
         try:
             with memory_set(memory):
                 return self.cell(inputs, states, training=training)
         finally:
             # A mask that the cell kept would belong to a graph that has ended.
             forget_dropout_masks(self.cell)
+
+    def get_config(self):
+        return {**super().get_config(), "fast": self.fast}
 
     @contextlib.contextmanager
     def _dropout_masks(self, sequences, initial_state):
@@ -166,6 +221,36 @@ class Recurrent(keras.layers.RNN):
             yield
         finally:
             self.cell.reset_dropout_masks()
+
+
+class _Numbers:
+    """The tensors of a nest to which a gradient flows, and the way back to the nest.
+
+    Masks, and what is not a float, stay as they are.
+    """
+
+    def __init__(self, nest):
+        self.nest = nest
+        named = tree.flatten_with_path(nest)
+        self.parts = [part for _, part in named]
+        self.flows = [
+            part is not None
+            and not (path and str(path[-1]).endswith("mask"))
+            and keras.backend.is_float_dtype(part.dtype)
+            for path, part in named
+        ]
+        self.tensors = [
+            part for part, flows in zip(self.parts, self.flows, strict=True) if flows
+        ]
+
+    def packed(self, tensors):
+        """The nest with other tensors in the places of `self.tensors`."""
+        tensors = iter(tensors)
+        parts = [
+            next(tensors) if flows else part
+            for part, flows in zip(self.parts, self.flows, strict=True)
+        ]
+        return tree.pack_sequence_as(self.nest, parts)
 
 
 class CellLayer(Recurrent):
@@ -186,6 +271,7 @@ class CellLayer(Recurrent):
         stateful=False,
         unroll=False,
         zero_output_for_mask=False,
+        fast=True,
         activity_regularizer=None,
         name=None,
         dtype=None,
@@ -201,6 +287,7 @@ class CellLayer(Recurrent):
             stateful=stateful,
             unroll=unroll,
             zero_output_for_mask=zero_output_for_mask,
+            fast=fast,
             activity_regularizer=activity_regularizer,
             name=name,
             dtype=dtype,
@@ -236,6 +323,26 @@ class WrapperCell(keras.layers.Layer):
 
     def get_initial_state(self, batch_size=None):
         return self.cell.get_initial_state(batch_size=batch_size)
+
+    @property
+    def may_be_fast(self):
+        return is_fast(self.cell)
+
+    def inner_weights(self, training):
+        """The inner cell's weights for `inner_step`; none where it reads its own."""
+        if not is_fast(self.cell):
+            return {}
+        weights = self.cell.step_weights(training)
+        if not isinstance(self.cell, WrapperCell):
+            weights["input_mask"] = input_mask(self.cell, None, training)
+        return weights
+
+    def inner_step(self, multiply, x, states, weights, training):
+        """The inner cell's step on a tuple of inputs that stand side by side."""
+        if not is_fast(self.cell):
+            return self.cell(ops.concatenate(x, axis=-1), states, training=training)
+        x = dropped(x, weights.get("input_mask"))
+        return self.cell.fast_step(multiply, x, states, weights, training)
 
     def draw_dropout_masks(self, batch_size):
         """Draw the inner cell's masks, one per sequence (variational dropout)."""
@@ -275,10 +382,44 @@ def forget_dropout_masks(cell):
         forget_dropout_masks(inner)
 
 
-def dropped(cell, inputs, h, training):
-    """Inputs and hidden state under the cell's dropout masks, drawn per sequence."""
+def is_fast(cell):
+    """Whether a cell can take part in the loop of `time_loop`.
+
+    A subclass that overrides `call` alone cannot: the loop would not call it.
+    """
+    for kind in type(cell).__mro__:
+        if "fast_step" in vars(kind):
+            return getattr(cell, "may_be_fast", True)
+        if "call" in vars(kind):
+            return False
+    return False
+
+
+def step_weight(cell, weight):
+    """A weight as a step reads it: a tensor in the cell's compute dtype."""
+    return ops.cast(ops.convert_to_tensor(weight), cell.compute_dtype)
+
+
+def input_mask(cell, inputs, training):
+    """The cell's dropout mask of this sequence, drawn for `inputs` if need be."""
     if training and cell.dropout > 0:
-        inputs = inputs * cell.get_dropout_mask(inputs)
+        return cell.get_dropout_mask(inputs)
+    return None
+
+
+def recurrent_mask(cell, h, training):
+    """The cell's recurrent dropout mask of this sequence, drawn for `h` if need be."""
     if training and cell.recurrent_dropout > 0:
-        h = h * cell.get_recurrent_dropout_mask(h)
-    return inputs, h
+        return cell.get_recurrent_dropout_mask(h)
+    return None
+
+
+def dropped(inputs, mask):
+    """Inputs, or a tuple of inputs side by side, under a dropout mask or None."""
+    if mask is None:
+        return inputs
+    if not isinstance(inputs, tuple):
+        return inputs * mask
+    ends = list(itertools.accumulate(part.shape[-1] for part in inputs))
+    masks = ops.split(mask, ends[:-1], axis=-1)
+    return tuple(part * m for part, m in zip(inputs, masks, strict=True))
