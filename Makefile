@@ -33,6 +33,7 @@ notebooks: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/layers.py
 
 # A stamp per extra: installed again only when setup.cfg or the pins change.
 $(VENV)/.base: setup.cfg constraints.txt

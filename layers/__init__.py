@@ -3,12 +3,14 @@
 if not __name__.startswith("saccade."):
     raise ImportError("import saccade.layers")
 
-from . import decoding
+from . import convert, decoding
 from .attention import BahdanauAttention, HardAttention, Reinforce
 from .attention_rnn import AttentionCell, AttentionRNN
 from .conditioned import ConditionedCell
 from .elman import Elman, ElmanCell
+from .fully_recurrent import FullyRecurrent, FullyRecurrentCell
 from .gru import GRU, GRUCell
+from .jordan import Jordan, JordanCell
 from .lstm import LSTM, LSTMCell
 from .recurrent import Recurrent
 
@@ -19,12 +21,17 @@ __all__ = [
     "ConditionedCell",
     "Elman",
     "ElmanCell",
+    "FullyRecurrent",
+    "FullyRecurrentCell",
     "GRU",
     "GRUCell",
     "HardAttention",
+    "Jordan",
+    "JordanCell",
     "LSTM",
     "LSTMCell",
     "Recurrent",
     "Reinforce",
+    "convert",
     "decoding",
 ]

@@ -107,7 +107,8 @@ class BahdanauAttention(keras.layers.Layer):
         `weigh`.
         """
         weights = self.weigh(query, keys, values_mask, **products)
-        return _mean_region(weights, values), weights, weights
+        context = products.get("multiply", multiply).mix(weights, values)
+        return context, weights, weights
 
     def call(self, query, values, values_mask=None, keys=None, training=False):
         if keys is None:
@@ -188,7 +189,7 @@ class HardAttention(BahdanauAttention):
             chosen = ops.where(draws[:, 1:] < self.expected, weights, drawn)
         if values_mask is not None:  # A row without regions looks nowhere.
             chosen = chosen * ops.cast(values_mask, chosen.dtype)
-        return _mean_region(chosen, values), weights, chosen
+        return multiply.mix(chosen, values), weights, chosen
 
     def get_config(self):
         return {**super().get_config(), "expected": self.expected, "seed": self.seed}
@@ -270,8 +271,3 @@ class Reinforce(keras.layers.Layer):
             "entropy": self.entropy,
             "momentum": self.momentum,
         }
-
-
-def _mean_region(weights, values):
-    """(batch, L), (batch, L, D) -> (batch, D)."""
-    return ops.sum(weights[:, :, None] * ops.cast(values, weights.dtype), axis=1)

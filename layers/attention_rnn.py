@@ -1,7 +1,7 @@
 """Attention inside the recurrent loop: look, then step."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from .recurrent import Recurrent, WrapperCell, current_memory, memory_set, step_weight
 from .time_loop import multiply
@@ -39,7 +39,7 @@ class AttentionCell(WrapperCell):
             return
         self._expect_regions(memory_shape)
         batch, _, features = memory_shape
-        units = self.cell.output_size
+        units = tree.flatten(self.state_size)[0]  # of the query, the first state
         if not self.attention.built:
             self.attention.build((batch, units), memory_shape)
         inner_shape = (batch, inputs_shape[-1] + features)

@@ -352,10 +352,9 @@ class WrapperCell(keras.layers.Layer):
             ones = keras.ops.ones
             dtype = self.cell.compute_dtype
             features = self.cell.kernel.shape[0]
+            size = tree.flatten(self.cell.state_size)[0]
             self.cell.get_dropout_mask(ones((batch_size, features), dtype))
-            self.cell.get_recurrent_dropout_mask(
-                ones((batch_size, self.cell.units), dtype)
-            )
+            self.cell.get_recurrent_dropout_mask(ones((batch_size, size), dtype))
 
     def reset_dropout_masks(self):
         forget_dropout_masks(self.cell)

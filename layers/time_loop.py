@@ -8,318 +8,309 @@ weights and of the inputs are ONE large product each, after the loop (Appleyard 
 
 A cell takes part by offering
 
-    step_weights() -> list of its weights
-    fast_step(multiply, x, states, weights, memory) -> output, new states
+    step_weights(training=False, h=None) -> dict of the tensors that its step reads
+    fast_step(multiply, x, states, weights, training) -> output, new states
 
-which does all its matrix products by `multiply((operand, kernel), ..., bias=None)`,
-the sum of operand @ kernel + bias; an operand may be a tuple of tensors, side by side.
-Everything else in the step may be any differentiable operation.
+which does all its matrix products by `multiply((operand, kernel), ..., bias=None)`; see
+`Multiply`. Everything else in the step may be any differentiable operation, but no
+random draw: the backward loop runs the step again, with the products' results as they
+were.
 """
 
 from keras import ops
 
 
-def multiply(*pairs, bias=None):
-    """The sum of operand @ kernel over the pairs, + bias: what a step does by itself.
+class Multiply:
+    """The products of one step: here as they are; the loop's own kinds take notes."""
 
-    Args:
-        pairs: (operand, kernel), `(batch, features)` or a tuple of such, whose features
-            stand side by side, and `(features, units)`.
-        bias: `(units,)` or None.
+    def __call__(self, *pairs, bias=None):
+        """The sum of operand @ kernel over the pairs, + bias.
 
-    Returns:
-        `(batch, units)`.
-    """
-    total = None
-    for operand, kernel in pairs:
-        if isinstance(operand, tuple):
-            operand = ops.concatenate(operand, axis=-1)
-        product = ops.matmul(operand, kernel)
-        total = product if total is None else total + product
-    return total if bias is None else total + bias
+        Args:
+            pairs: (operand, kernel), `(batch, features)` or a tuple of such, whose
+                features stand side by side, and `(features, units)`.
+            bias: `(units,)` or None.
+
+        Returns:
+            `(batch, units)`.
+        """
+        total = None
+        for operand, kernel in pairs:
+            if isinstance(operand, tuple):
+                operand = ops.concatenate(operand, axis=-1)
+            product = ops.matmul(operand, kernel)
+            total = product if total is None else total + product
+        return total if bias is None else total + bias
+
+    def mix(self, shares, values):
+        """The sum of shares_l values_l: (batch, L), (batch, L, D) -> (batch, D)."""
+        return ops.sum(shares[:, :, None] * values, axis=1)
 
 
-def run(step, x, states, weights, memory=(), mask=None, zero_output=False, **options):
+multiply = Multiply()
+
+
+def run(
+    step,
+    x,
+    states,
+    weights,
+    memory=(),
+    mask=None,
+    zero_output=False,
+    all_outputs=True,
+    own_gradient=True,
+):
     """Repeat `step` over x.
 
     Args:
         step: step(multiply, x_t, states, weights, memory) -> output, new states.
         x: `(time, batch, features)`.
         states: list of `(batch, size)`.
-        weights, memory: lists of tensors, what the step reads; every gradient flows to
-            x, states, weights and memory, and to nothing else that the step reads.
+        weights, memory: lists of tensors, what the step reads. Gradients flow to x,
+            states, weights and memory, and to nothing else that the step may read.
         mask: bool `(time, batch)` or None; where it is False, the states stay and the
             output is the one before (zeros at the start and with `zero_output`).
         all_outputs: whether the outputs of all steps are wanted.
-        own_gradient: whether the gradient is the loop's own (see the module), which
-            costs the forward pass some writing, or TensorFlow's.
+        own_gradient: whether the gradient is the loop's own (see the module), for
+            which the forward loop stores what the products gave, or TensorFlow's.
 
     Returns:
         outputs `(time, batch, units)`, or the last `(batch, units)`; list of states.
     """
     import tensorflow as tf
 
-    loop = _Loop(step, x, states, weights, memory, mask, zero_output, **options)
+    loop = _Loop(step, x, states, weights, memory, mask, zero_output, all_outputs)
     flat = [x, *states, *weights, *memory]
-    if loop.own_gradient:
+    if own_gradient:
         outputs, *states = tf.custom_gradient(loop.with_gradient)(*flat)
     else:
-        outputs, *states = loop.forward(*flat)[0]
-    return outputs, states[: loop.states]
+        (outputs, *states), _ = loop.forward(flat, keep=False)
+    return outputs, states[: loop.counts[0]]
 
 
 class _Loop:
+    """One call of `run`: the forward loop, the backward loop, and what they share."""
+
     def __init__(
-        self,
-        step,
-        x,
-        states,
-        weights,
-        memory,
-        mask,
-        zero_output,
-        all_outputs=True,
-        own_gradient=True,
+        self, step, x, states, weights, memory, mask, zero_output, all_outputs
     ):
         import tensorflow as tf
 
-        self.cell_step, self.mask, self.zero_output = step, mask, zero_output
-        self.all_outputs, self.own_gradient = all_outputs, own_gradient
-        self.time, self.batch = tf.shape(x)[0], tf.shape(x)[1]
-        self.most = x.shape[0]  # None where the length is unknown
-        self.states, self.weights = len(states), len(weights)
-        # One step on nothing, to see which products it takes. In a graph it costs
-        # nothing, because nobody reads its result.
-        self.plan = _Plan(tf.zeros(tf.shape(x)[1:], x.dtype), states, weights)
-        nothing = self.plan.x
-        nothing = tf.ensure_shape(nothing, x.shape[1:])
-        self.plan.x = nothing
-        output, after = step(self.plan.multiply, nothing, states, weights, memory)
-        self.output_like = output
-        self.output_state = _position(output, after)
+        self.cell_step, self.mask = step, mask
+        self.all_outputs = all_outputs
+        # The output before a masked step stands behind the cell's own states.
         self.repeats_output = mask is not None and not zero_output
+        self.counts = len(states), len(weights), len(memory)
+        self.time = tf.shape(x)[0]
+        self.most = x.shape[0]  # None where the length is unknown
 
-    # Forwards
+        # One step on nothing, to see which products it takes and which tensors it
+        # reads in other ways. In a graph it costs nothing: nobody reads its result.
+        nothing = tf.ensure_shape(tf.zeros(tf.shape(x)[1:], x.dtype), x.shape[1:])
+        self.plan = _Plan(nothing, states, weights, memory)
+        others = [nothing, *weights, *memory]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(others)
+            output, new = step(self.plan, nothing, states, weights, memory)
+        self.output_like = tf.zeros_like(output)
+        flows = [g is not None for g in tape.gradient([output, *new], others)]
+        self.reads_x = flows[0]
+        self.reads_weight = flows[1 : 1 + len(weights)]
+        self.reads_memory = flows[1 + len(weights) :]
 
-    def unpack(self, flat):
-        x, rest = flat[0], list(flat[1:])
-        states, rest = rest[: self.states], rest[self.states :]
-        return x, states, rest[: self.weights], rest[self.weights :]
-
-    def masked_step(self, multiply, x, states, weights, memory, t):
-        """One step; with a mask, the output before stands behind the cell's states."""
+    def step(self, multiply, t, x, states, weights, memory):
+        """The cell's step, under the mask."""
         import tensorflow as tf
 
         if self.mask is None:
             return self.cell_step(multiply, x, states, weights, memory)
-        before = None
-        inner = states
-        if self.repeats_output:
-            *inner, before = states
+        inner = states[:-1] if self.repeats_output else states
+        before = states[-1] if self.repeats_output else 0
         output, new = self.cell_step(multiply, x, inner, weights, memory)
         real = self.mask[t][:, None]
         new = [tf.where(real, n, o) for n, o in zip(new, inner, strict=True)]
-        output = tf.where(real, output, 0 if before is None else before)
-        if self.repeats_output:
-            new.append(output)
-        return output, new
+        output = tf.where(real, output, before)
+        return output, [*new, output] if self.repeats_output else new
 
-    def forward(self, *flat):
-        """Returns ([outputs, *states], what the backward loop needs)."""
+    def split(self, flat):
+        """x, states, weights, memory out of one list."""
+        states, weights, _ = self.counts
+        rest = list(flat[1:])
+        return (
+            flat[0],
+            rest[:states],
+            rest[states : states + weights],
+            rest[states + weights :],
+        )
+
+    def array(self, like, size=None):
         import tensorflow as tf
 
-        x, states, weights, memory = self.unpack(flat)
+        size = self.time if size is None else size
+        return tf.TensorArray(
+            like.dtype, size, element_shape=like.shape, clear_after_read=False
+        )
+
+    def forward(self, flat, keep):
+        """Returns [outputs, *states], and with `keep` what the backward loop needs."""
+        import tensorflow as tf
+
+        x, states, weights, memory = self.split(flat)
         if self.repeats_output:
-            states = [*states, tf.zeros_like(self.output_like)]
-        keep = self.own_gradient
-        kernels = self.plan.joined(weights)
-        # A state that is the output needs no place of its own.
-        shared = None if self.mask is not None else self.output_state
-
-        def array(like, size=self.time):
-            return tf.TensorArray(
-                like.dtype, size, element_shape=like.shape, clear_after_read=False
-            )
-
+            states = [*states, self.output_like]
+        kernels = self.plan.kernels(weights)
         arrays = {
-            "outputs": [array(self.output_like)] if self.all_outputs else [],
-            "states": {
-                i: array(state)
-                for i, state in enumerate(states)
-                if keep and not (i == shared and self.all_outputs)
-            },
-            "products": [array(z) for z in self.plan.results] if keep else [],
+            "outputs": [self.array(self.output_like)] if self.all_outputs else [],
+            "states": [],
+            "results": [],
         }
+        if keep:
+            # At t stands the state before step t.
+            arrays["states"] = [
+                self.array(s, self.time + 1).write(0, s) for s in states
+            ]
+            arrays["results"] = [self.array(z) for z in self.plan.results]
 
-        def body(t, states, last, arrays):
-            replay = _Forward(kernels)
-            output, new = self.masked_step(
-                replay.multiply, x[t], states, weights, memory, t
-            )
+        def body(t, states, _, arrays):
+            products = _Forward(kernels)
+            output, new = self.step(products, t, x[t], states, weights, memory)
             written = {
                 "outputs": [a.write(t, output) for a in arrays["outputs"]],
-                "states": {i: a.write(t, new[i]) for i, a in arrays["states"].items()},
-                "products": [
-                    a.write(t, z)
-                    for a, z in zip(arrays["products"], replay.results, strict=False)
-                ],
+                "states": _write(arrays["states"], t + 1, new),
+                "results": _write(arrays["results"], t, products.results),
             }
-            new = [
-                tf.ensure_shape(n, s.shape) for n, s in zip(new, states, strict=True)
-            ]
-            return t + 1, new, tf.ensure_shape(output, last.shape), written
+            return t + 1, _shaped(new, states), output, written
 
-        _, states_out, last, arrays = tf.while_loop(
+        _, last, output, arrays = tf.while_loop(
             lambda t, *_: t < self.time,
             body,
-            (0, states, tf.zeros_like(self.output_like), arrays),
+            (0, states, self.output_like, arrays),
             maximum_iterations=self.most,
         )
-        outputs = last
         if self.all_outputs:
-            outputs = arrays["outputs"][0].stack()
-            outputs = tf.ensure_shape(outputs, [self.most, *self.output_like.shape])
-            if keep and shared is not None:
-                arrays["states"][shared] = arrays["outputs"][0]
-        return [outputs, *states_out], (arrays, states)
-
-    # Backwards
+            output = arrays["outputs"][0].stack()
+            output = tf.ensure_shape(output, [self.most, *self.output_like.shape])
+        return [output, *last], arrays
 
     def with_gradient(self, *flat):
-        results, kept = self.forward(*flat)
+        results, arrays = self.forward(flat, keep=True)
 
         def gradient(*upstream):
-            return _only_once(self.backward, flat, kept, upstream)
+            return _once(lambda *up: self.backward(flat, arrays, up), upstream)
 
         return results, gradient
 
-    def backward(self, flat, kept, upstream):
+    def backward(self, flat, arrays, upstream):
+        """Gradients of x, states, weights and memory, in this order."""
         import tensorflow as tf
 
-        x, _, weights, memory = self.unpack(flat)
-        arrays, first = kept
-        d_outputs, *d_states = upstream
-        plan = self.plan
-        kernels_t = plan.transposed(weights)
-        loose = [w for i, w in enumerate(weights) if i not in plan.used]
-        x_is_free = plan.uses_x  # whether the step reads x outside of products
+        x, states, weights, memory = self.split(flat)
+        d_output, *d_states = upstream
+        plan, back = self.plan, self.plan.kernels_back(weights)
+        read_weights = [w for w, r in zip(weights, self.reads_weight, strict=True) if r]
+        read_memory = [m for m, r in zip(memory, self.reads_memory, strict=True) if r]
+        read_x = [plan.x] if self.reads_x else []
 
-        def array(like):
-            return tf.TensorArray(like.dtype, self.time, element_shape=like.shape)
-
-        def before(i, t):
-            """State i before step t."""
-            at_start = t == 0
-            return tf.cond(
-                at_start,
-                lambda: first[i],
-                lambda: arrays["states"][i].read(t - 1),
-            )
-
-        def body(t, d_states, d_loose, d_memory, written):
-            states = [
-                tf.ensure_shape(before(i, t), s.shape) for i, s in enumerate(first)
-            ]
+        def body(t, d_states, d_weights, d_memory, written):
+            states = [a.read(t) for a in arrays["states"]]
+            states = _shaped(states, d_states)
+            results = [a.read(t) for a in arrays["results"]]
             x_t = x[t]
-            if self.all_outputs:
-                d_output = d_outputs[t]
-            else:
-                d_output = tf.where(t == self.time - 1, d_outputs, 0)
-            stored = [a.read(t) for a in arrays["products"]]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                zero = tf.zeros([], x.dtype)
-                sources = [states, loose, memory, [x_t] if x_is_free else [], zero]
+                anchor = tf.zeros([], x.dtype)
+                sources = [
+                    states,
+                    read_weights,
+                    read_memory,
+                    [x_t] if read_x else [],
+                    anchor,
+                ]
                 tape.watch(sources)
-                replay = _Backward(plan, stored, kernels_t, x_t, zero)
-                output, new = self.masked_step(
-                    replay.multiply, x_t, states, weights, memory, t
-                )
-            grads = tape.gradient(
+                products = _Backward(plan, results, back, anchor)
+                output, new = self.step(products, t, x_t, states, weights, memory)
+            if self.all_outputs:
+                d_now = d_output[t]
+            else:
+                d_now = tf.where(t == self.time - 1, d_output, 0)
+            before, more_weights, more_memory, d_x, _ = tape.gradient(
                 [output, *new],
                 sources,
-                [d_output, *d_states],
+                [d_now, *d_states],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
-            d_states, d_l, d_m, d_x, _ = grads
-            d_loose = [a + b for a, b in zip(d_loose, d_l, strict=True)]
-            d_memory = [a + b for a, b in zip(d_memory, d_m, strict=True)]
-            values = [*replay.gradients, *replay.operands, *d_x]
-            written = [a.write(t, v) for a, v in zip(written, values, strict=True)]
-            d_states = [
-                tf.ensure_shape(d, s.shape)
-                for d, s in zip(d_states, first, strict=True)
-            ]
-            return t - 1, d_states, d_loose, d_memory, written
+            return (
+                t - 1,
+                _shaped(before, d_states),
+                _sums(d_weights, more_weights),
+                _sums(d_memory, more_memory),
+                _write(written, t, [*products.gradients, *products.operands, *d_x]),
+            )
 
-        likes = [*plan.results, *plan.computed, *([plan.x] if x_is_free else [])]
-        _, d_states, d_loose, d_memory, written = tf.while_loop(
+        noted = [*plan.results, *plan.computed, *read_x]
+        _, d_states, sum_weights, sum_memory, written = tf.while_loop(
             lambda t, *_: t >= 0,
             body,
             (
                 self.time - 1,
                 list(d_states),
-                [tf.zeros_like(w) for w in loose],
-                [tf.zeros_like(m) for m in memory],
-                [array(like) for like in likes],
+                [tf.zeros_like(w) for w in read_weights],
+                [tf.zeros_like(m) for m in read_memory],
+                [self.array(like) for like in noted],
             ),
             maximum_iterations=self.most,
         )
 
-        flatten = _rows
-        count = len(plan.results)
-        d_products = [flatten(a.stack()) for a in written[:count]]
-        computed = iter(
-            [flatten(a.stack()) for a in written[count : count + len(plan.computed)]]
-        )
-        rows_of_state = {}
+        written = [a.stack() for a in written]  # (time, batch, ...) each
+        d_results = written[: len(plan.results)]
+        computed = iter(written[len(plan.results) :])
+        d_weights = _spread(sum_weights, self.reads_weight)
+        d_memory = _spread(sum_memory, self.reads_memory)
+        d_x = written[-1] if read_x else None
 
-        def operand_rows(part):
-            """All steps of a product's operand: (time * batch, features)."""
+        def all_steps(part):
             if part.kind == "x":
-                return flatten(x)
-            if part.kind == "computed":
-                return next(computed)
-            if part.index not in rows_of_state:
-                later = arrays["states"][part.index].stack()[:-1]
-                whole = tf.concat([first[part.index][None], later], axis=0)
-                rows_of_state[part.index] = flatten(whole)
-            return rows_of_state[part.index]
+                return x
+            if part.kind == "state":
+                return arrays["states"][part.index].stack()[:-1]
+            return next(computed)
 
-        d_weights = [None] * len(weights)
-        d_x = None
-        if x_is_free:
-            d_x = written[-1].stack()
-        for product, d_z in zip(plan.products, d_products, strict=True):
+        for product, d_z in zip(plan.products, d_results, strict=True):
+            if isinstance(product, _Mix):
+                d_values = tf.einsum("tbl,tbd->bld", all_steps(product.shares), d_z)
+                _add(d_memory, product.values, d_values)
+                continue
+            d_z = _rows(d_z)
             for kernel, parts in product.by_kernel():
-                rows = [
-                    tf.matmul(operand_rows(part), d_z, transpose_a=True)
+                blocks = [
+                    tf.matmul(_rows(all_steps(part)), d_z, transpose_a=True)
                     for part in parts
                 ]
-                whole = rows[0] if len(rows) == 1 else tf.concat(rows, axis=0)
-                _add(d_weights, kernel, whole)
+                _add(d_weights, kernel, _joined(blocks))
             if product.bias is not None:
                 _add(d_weights, product.bias, tf.reduce_sum(d_z, axis=0))
             for part in product.parts:
                 if part.kind == "x":
-                    rows = weights[part.kernel][part.start : part.stop]
-                    more = tf.matmul(d_z, rows, transpose_b=True)
-                    more = tf.reshape(more, tf.shape(x))
-                    d_x = more if d_x is None else d_x + more
-        loose_grads = iter(d_loose)
-        for i in range(len(weights)):
-            if i not in plan.used:
-                d_weights[i] = next(loose_grads)
-        if d_x is None:
-            d_x = tf.zeros_like(x)
-        return [d_x, *d_states[: self.states], *d_weights, *d_memory]
+                    d_part = tf.matmul(d_z, part.rows(weights), transpose_b=True)
+                    d_part = tf.reshape(d_part, tf.shape(x))
+                    d_x = d_part if d_x is None else d_x + d_part
+        return [
+            tf.zeros_like(x) if d_x is None else d_x,
+            *d_states[: len(states)],
+            *(_or_zeros(d, w) for d, w in zip(d_weights, weights, strict=True)),
+            *(_or_zeros(d, m) for d, m in zip(d_memory, memory, strict=True)),
+        ]
 
 
 class _Part:
     """One tensor of an operand, and its rows of the kernel."""
 
-    def __init__(self, kind, index, kernel, start, stop):
+    def __init__(self, kind, index, kernel=None, start=None, stop=None):
         self.kind, self.index = kind, index  # "x", "state" (number i) or "computed"
         self.kernel, self.start, self.stop = kernel, start, stop
+
+    def rows(self, weights):
+        return weights[self.kernel][self.start : self.stop]
 
 
 class _Product:
@@ -327,135 +318,173 @@ class _Product:
 
     def __init__(self, parts, bias):
         self.parts, self.bias = parts, bias
-        self.inner = [p for p in parts if p.kind != "x"]
 
     def by_kernel(self):
         kernels = dict.fromkeys(part.kernel for part in self.parts)
         return [(k, [p for p in self.parts if p.kernel == k]) for k in kernels]
 
 
-class _Plan:
-    """What a step multiplies, learned from one run of it."""
+class _Mix:
+    """One call of `multiply.mix`: the part of its shares, the number of its values."""
 
-    def __init__(self, x, states, weights):
-        self.x, self.known_states, self.known_weights = x, states, weights
+    def __init__(self, shares, values):
+        self.shares, self.values = shares, values
+
+
+class _Plan(Multiply):
+    """The products of a step, learned from one run of it.
+
+    products: _Product or _Mix, one per call.
+    results: what each call gave, for shapes and dtypes.
+    computed: the operands that are neither x nor a state.
+
+    No gradient passes through what the backward loop takes care of itself, so that a
+    tape around the run shows what else the step reads.
+    """
+
+    def __init__(self, x, states, weights, memory):
+        self.x, self.states, self.weights, self.memory = x, states, weights, memory
         self.products, self.results, self.computed = [], [], []
-        self.used = set()
-        self.uses_x = False
 
-    def multiply(self, *pairs, bias=None):
-        parts = []
+    def __call__(self, *pairs, bias=None):
+        parts, held = [], []
         for operand, kernel in pairs:
-            number = _position(kernel, self.known_weights)
-            if number is None:
-                raise ValueError(
-                    "multiply expected a kernel out of the step's `weights`, as it "
-                    "came; received another tensor."
-                )
-            self.used.add(number)
-            start = 0
-            for tensor in operand if isinstance(operand, tuple) else (operand,):
+            number, start = _expect(kernel, self.weights, "kernel", "weights"), 0
+            tensors = operand if isinstance(operand, tuple) else (operand,)
+            for tensor in tensors:
                 stop = start + tensor.shape[-1]
-                state = _position(tensor, self.known_states)
-                if tensor is self.x:
-                    kind = "x"
-                elif state is not None:
-                    kind = "state"
-                else:
-                    kind = "computed"
-                    self.computed.append(tensor)
-                parts.append(_Part(kind, state, number, start, stop))
+                parts.append(self.part(tensor, number, start, stop))
                 start = stop
+            tensors = [ops.stop_gradient(t) if t is self.x else t for t in tensors]
+            held.append((tuple(tensors), ops.stop_gradient(kernel)))
         if bias is not None:
-            bias_number = _position(bias, self.known_weights)
-            self.used.add(bias_number)
-        self.products.append(_Product(parts, None if bias is None else bias_number))
-        result = multiply(*pairs, bias=bias)
-        self.results.append(result)
-        return result
+            self.products.append(
+                _Product(parts, _expect(bias, self.weights, "bias", "weights"))
+            )
+            bias = ops.stop_gradient(bias)
+        else:
+            self.products.append(_Product(parts, None))
+        self.results.append(super().__call__(*held, bias=bias))
+        return self.results[-1]
 
-    def joined(self, weights):
-        """Per product the rows of all its kernels, as one kernel."""
-        return [_joined(product.parts, weights) for product in self.products]
+    def mix(self, shares, values):
+        number = _expect(values, self.memory, "values", "memory")
+        self.products.append(_Mix(self.part(shares), number))
+        self.results.append(super().mix(shares, ops.stop_gradient(values)))
+        return self.results[-1]
 
-    def transposed(self, weights):
-        """Per product the kernel rows that lead back to the states, transposed."""
+    def part(self, tensor, *rows):
+        if tensor is self.x:
+            return _Part("x", None, *rows)
+        state = _position(tensor, self.states)
+        if state is not None:
+            return _Part("state", state, *rows)
+        self.computed.append(tensor)
+        return _Part("computed", None, *rows)
+
+    def kernels(self, weights):
+        """Per product the rows of all its kernels as one; None for a mix."""
+        return [
+            None if isinstance(p, _Mix) else _joined([q.rows(weights) for q in p.parts])
+            for p in self.products
+        ]
+
+    def kernels_back(self, weights):
+        """Per product the rows that lead back to states and computed operands,
+        transposed; None where there are none."""
         import tensorflow as tf
 
-        kernels = [_joined(product.inner, weights) for product in self.products]
-        return [None if k is None else tf.transpose(k) for k in kernels]
+        kernels = []
+        for product in self.products:
+            parts = [] if isinstance(product, _Mix) else product.parts
+            rows = [part.rows(weights) for part in parts if part.kind != "x"]
+            kernels.append(tf.transpose(_joined(rows)) if rows else None)
+        return kernels
 
 
-class _Forward:
-    """`multiply` of the forward loop: one product per call, and its result is noted."""
+class _Forward(Multiply):
+    """The products of the forward loop: one per call, and the results are noted.
+
+    Joining the operands costs less than a second product: 64 rows, 256 units, LSTM.
+    Taking x's share out of the loop does not pay: it is written to memory and read
+    back, while a step's share stays in the cache.
+    """
 
     def __init__(self, kernels):
         self.kernels, self.results = kernels, []
 
-    def multiply(self, *pairs, bias=None):
+    def __call__(self, *pairs, bias=None):
         import tensorflow as tf
 
-        tensors = _tensors(pairs)
-        operand = tensors[0] if len(tensors) == 1 else tf.concat(tensors, axis=-1)
+        operand = _joined(_tensors(pairs), axis=-1)
         z = tf.matmul(operand, self.kernels[len(self.results)])
-        z = z if bias is None else tf.nn.bias_add(z, bias)
-        self.results.append(z)
-        return z
+        self.results.append(z if bias is None else tf.nn.bias_add(z, bias))
+        return self.results[-1]
+
+    def mix(self, shares, values):
+        self.results.append(super().mix(shares, values))
+        return self.results[-1]
 
 
-class _Backward:
-    """`multiply` of the backward loop: returns what was stored, notes its gradient."""
+class _Backward(Multiply):
+    """The products of the backward loop: each gives what it gave before, and notes the
+    gradient that it receives."""
 
-    def __init__(self, plan, stored, kernels_t, x, zero):
-        self.plan, self.stored, self.kernels_t = plan, stored, kernels_t
-        self.zero = zero
+    def __init__(self, plan, results, kernels_back, anchor):
         import tensorflow as tf
 
-        self.gradients = [tf.zeros_like(z) for z in stored]
+        self.plan, self.results, self.kernels_back = plan, results, kernels_back
+        self.anchor = anchor  # a product of x alone hangs on the tape by it
+        self.gradients = [tf.zeros_like(z) for z in results]
         self.operands = []
         self.number = 0
 
-    def multiply(self, *pairs, bias=None):
+    def __call__(self, *pairs, bias=None):
         import tensorflow as tf
 
         number, self.number = self.number, self.number + 1
-        product, stored = self.plan.products[number], self.stored[number]
-        tensors = _tensors(pairs)
-        inner = [
-            tensor
-            for tensor, part in zip(tensors, product.parts, strict=True)
-            if part.kind != "x"
-        ]
-        self.operands += [
-            tensor
-            for tensor, part in zip(tensors, product.parts, strict=True)
-            if part.kind == "computed"
-        ]
+        parts = self.plan.products[number].parts
+        inner = []
+        for tensor, part in zip(_tensors(pairs), parts, strict=True):
+            if part.kind != "x":
+                inner.append(tensor)
+            if part.kind == "computed":
+                self.operands.append(tensor)
 
         @tf.custom_gradient
-        def result(zero, *operands):
+        def product(anchor, *operands):
             def gradient(d_z):
                 self.gradients[number] = d_z
                 if not operands:
-                    return tf.zeros_like(zero)
-                d_inner = tf.matmul(d_z, self.kernels_t[number])
-                if len(operands) == 1:
-                    return tf.zeros_like(zero), d_inner
+                    return tf.zeros_like(anchor)
+                d_operands = tf.matmul(d_z, self.kernels_back[number])
                 sizes = [o.shape[-1] for o in operands]
-                return tf.zeros_like(zero), *tf.split(d_inner, sizes, axis=-1)
+                if len(sizes) > 1:
+                    d_operands = tf.split(d_operands, sizes, axis=-1)
+                else:
+                    d_operands = [d_operands]
+                return tf.zeros_like(anchor), *d_operands
 
-            return tf.identity(stored), gradient
+            return tf.identity(self.results[number]), gradient
 
-        return result(self.zero, *inner)
+        return product(self.anchor, *inner)
 
+    def mix(self, shares, values):
+        import tensorflow as tf
 
-def _joined(parts, weights):
-    import tensorflow as tf
+        number, self.number = self.number, self.number + 1
+        if self.plan.products[number].shares.kind == "computed":
+            self.operands.append(shares)
 
-    rows = [weights[p.kernel][p.start : p.stop] for p in parts]
-    if len(rows) < 2:
-        return rows[0] if rows else None
-    return tf.concat(rows, axis=0)
+        @tf.custom_gradient
+        def mixed(shares):
+            def gradient(d_z):
+                self.gradients[number] = d_z
+                return tf.reduce_sum(values * d_z[:, None, :], axis=-1)
+
+            return tf.identity(self.results[number]), gradient
+
+        return mixed(shares)
 
 
 def _tensors(pairs):
@@ -467,11 +496,25 @@ def _tensors(pairs):
     ]
 
 
+def _joined(tensors, axis=0):
+    import tensorflow as tf
+
+    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, axis=axis)
+
+
 def _position(tensor, tensors):
-    for i, other in enumerate(tensors):
-        if tensor is other:
-            return i
-    return None
+    return next((i for i, other in enumerate(tensors) if tensor is other), None)
+
+
+def _expect(tensor, tensors, role, where):
+    number = _position(tensor, tensors)
+    if number is None:
+        raise ValueError(
+            f"multiply expected a {role} out of the step's `{where}`, as it came; "
+            "received another tensor. Slice or scale it before the loop, in "
+            "`step_weights` or `prepare_memory`."
+        )
+    return number
 
 
 def _rows(x):
@@ -481,12 +524,40 @@ def _rows(x):
     return tf.reshape(x, [-1, x.shape[-1]])
 
 
+def _write(arrays, t, values):
+    """Write the values; no arrays, nothing to write."""
+    return [a.write(t, v) for a, v in zip(arrays, values, strict=bool(arrays))]
+
+
+def _shaped(new, old):
+    """The new values with the static shapes of the old: a loop wants them equal."""
+    import tensorflow as tf
+
+    return [tf.ensure_shape(n, o.shape) for n, o in zip(new, old, strict=True)]
+
+
+def _sums(totals, more):
+    return [a + b for a, b in zip(totals, more, strict=True)]
+
+
 def _add(sums, i, value):
     sums[i] = value if sums[i] is None else sums[i] + value
 
 
-def _only_once(function, flat, kept, upstream):
-    """Call the backward pass; differentiating it again is refused."""
+def _spread(values, where):
+    """The values in the places where `where` is True, None in the others."""
+    values = iter(values)
+    return [next(values) if here else None for here in where]
+
+
+def _or_zeros(gradient, tensor):
+    import tensorflow as tf
+
+    return tf.zeros_like(tensor) if gradient is None else gradient
+
+
+def _once(function, upstream):
+    """Call the backward loop; differentiating it again is refused."""
     import tensorflow as tf
 
     @tf.custom_gradient
@@ -494,10 +565,10 @@ def _only_once(function, flat, kept, upstream):
         def refuse(*_):
             raise NotImplementedError(
                 "The fast loop has no gradient of its gradient. Build the layer with "
-                "fast=False, or call it with training=False: both leave the gradient "
+                "fast=False, or call it with training=False: both leave the gradients "
                 "to TensorFlow."
             )
 
-        return function(flat, kept, upstream), refuse
+        return function(*upstream), refuse
 
     return once(*upstream)

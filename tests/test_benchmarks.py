@@ -6,15 +6,26 @@ import pathlib
 
 import pytest
 
-FILE = pathlib.Path(__file__).parents[1] / "benchmarks/decode.py"
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+
+
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(
+        f"benchmark_{name}", FOLDER / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def decode():
-    spec = importlib.util.spec_from_file_location("benchmark_decode", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("decode")
+
+
+@pytest.fixture(scope="module")
+def layers():
+    return benchmark("layers")
 
 
 def test_decode_runs(decode, tmp_path, capsys):
@@ -45,3 +56,23 @@ def test_results_are_those_of_the_program(decode):
     assert {r["decode"] for r in report["rows"]} == {"greedy", "beam 5"}
     for row in report["rows"]:
         assert row["fastest"] <= row["seconds"] <= row["slowest"]
+
+
+def test_layers_run(layers, tmp_path, capsys):
+    out = tmp_path / "layers.json"
+    layers.main(
+        ["--grid", "toy", "--cells", "GRU", "--repeats", "1", "--out", str(out)]
+    )
+    report = json.loads(out.read_text("utf-8"))
+    assert [(r["cell"], r["pass"]) for r in report["rows"]] == [
+        ("GRU", "forward"),
+        ("GRU", "both"),
+    ]
+    for row in report["rows"]:
+        assert row["ours"] > 0 and row["keras"] > 0
+        assert (row["torch"] is None) == (layers.torch is None)
+    assert all(line["measured"] > 0 for line in report["targets"])
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    assert ("torch is not installed" in capsys.readouterr().out) == (
+        layers.torch is None
+    )

@@ -9,6 +9,7 @@ from saccade.layers import (
     AttentionRNN,
     BahdanauAttention,
     ConditionedCell,
+    FullyRecurrentCell,
     GRUCell,
     HardAttention,
     LSTMCell,
@@ -250,3 +251,13 @@ def test_errors():
         layer(x, memory=memory[:, None])
     with pytest.raises(ValueError, match="received return_sequences=False"):
         AttentionRNN(LSTMCell(3), BahdanauAttention(3), return_sequences=False)
+
+
+def test_an_output_smaller_than_the_state():
+    """The query is the state, whatever part of it the cell shows."""
+    cell = FullyRecurrentCell(4, output_units=[1])
+    result = AttentionRNN(cell, BahdanauAttention(3))(
+        normal(BATCH, TIME, FEATURES), memory=normal(BATCH, 6, 2)
+    )
+    assert result["outputs"].shape == (BATCH, TIME, 1)
+    assert result["states"][0].shape == (BATCH, 4)

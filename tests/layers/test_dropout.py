@@ -14,6 +14,7 @@ from saccade.layers import (
     Elman,
     ElmanCell,
     GRUCell,
+    JordanCell,
     LSTMCell,
     Recurrent,
 )
@@ -155,3 +156,11 @@ def test_step_keeps_no_mask_of_its_graph(wrapped):
             return layer.step(x, states, memory, training=True)[0]
 
         assert train(x, states, memory).shape == (batch, UNITS)
+
+
+def test_a_wrapped_cell_whose_state_is_not_its_units():
+    cell = JordanCell(4, output_units=2, recurrent_dropout=0.5)
+    output = Recurrent(ConditionedCell(cell))(
+        normal(BATCH, TIME, FEATURES), memory=normal(BATCH, 2), training=True
+    )
+    assert output.shape == (BATCH, 2)

@@ -1,0 +1,246 @@
+"""The fast loop: the same numbers and gradients as Keras' own loop."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from saccade.layers import (
+    GRU,
+    LSTM,
+    AttentionRNN,
+    BahdanauAttention,
+    ConditionedCell,
+    Elman,
+    ElmanCell,
+    GRUCell,
+    HardAttention,
+    LSTMCell,
+    Recurrent,
+)
+from saccade.layers.recurrent import CellLayer, is_fast
+from saccade.layers.time_loop import run
+
+from .helpers import BATCH, FEATURES, MASKS, TIME, UNITS, normal, randomise
+
+SEQUENCES = normal(BATCH, TIME, FEATURES)
+VECTOR = normal(BATCH, 2, seed=1)
+REGIONS = normal(BATCH, 6, 2, seed=2)
+DROPS = {"dropout": 0.4, "recurrent_dropout": 0.4, "seed": 3}
+
+# name: (makes the layer from its loop's options, the memory it reads)
+LAYERS = {
+    "elman": (functools.partial(Elman, UNITS), None),
+    "lstm": (functools.partial(LSTM, UNITS), None),
+    "peephole": (functools.partial(LSTM, UNITS, peephole=True), None),
+    "no-bias": (functools.partial(LSTM, UNITS, use_bias=False), None),
+    "gru-after": (functools.partial(GRU, UNITS), None),
+    "gru-before": (functools.partial(GRU, UNITS, reset_after=False), None),
+    "dropout": (functools.partial(GRU, UNITS, **DROPS), None),
+    "conditioned": (
+        lambda **o: Recurrent(ConditionedCell(LSTMCell(UNITS)), **o),
+        VECTOR,
+    ),
+    "conditioned-dropout": (
+        lambda **o: Recurrent(ConditionedCell(ElmanCell(UNITS, **DROPS)), **o),
+        VECTOR,
+    ),
+}
+LOOPS = {
+    "sequences": {"return_sequences": True, "return_state": True},
+    "last": {"return_sequences": False},
+    "backwards": {"return_sequences": True, "go_backwards": True},
+    "zeros": {"return_sequences": True, "zero_output_for_mask": True},
+}
+
+
+def values_and_gradients(layer, memory=None, mask=None, jit=False):
+    """Outputs, and gradients of sequences, initial states, memory and weights."""
+    states = [
+        tf.constant(normal(BATCH, n, seed=5 + i))
+        for i, n in enumerate(layer.state_size)
+    ]
+    inputs = [tf.constant(SEQUENCES), states]
+    inputs += [] if memory is None else [tf.constant(memory)]
+
+    @tf.function(jit_compile=jit)
+    def compute(sequences, states, memory=None):
+        options = {} if memory is None else {"memory": memory}
+        with tf.GradientTape() as tape:
+            sources = [sequences, states, *options.values(), layer.trainable_variables]
+            tape.watch(sources[:-1])
+            outputs = layer(
+                sequences, initial_state=states, mask=mask, training=True, **options
+            )
+            # Another function for every part, so that none can stand in for another.
+            parts = tf.nest.flatten(outputs)
+            value = tf.add_n(
+                [tf.reduce_sum(tf.sin((i + 1) * part)) for i, part in enumerate(parts)]
+            )
+        return parts, tape.gradient(value, sources)
+
+    return tf.nest.flatten(compute(*inputs))
+
+
+def assert_same(make, memory=None, mask=None, jit=False, tolerance=1e-5):
+    fast, plain = make(fast=True), make(fast=False)
+    for layer in (fast, plain):
+        layer(SEQUENCES, **({} if memory is None else {"memory": memory}))
+        randomise(layer)
+    assert is_fast(fast.cell)
+    got = values_and_gradients(fast, memory, mask, jit)
+    expected = values_and_gradients(plain, memory, mask, jit)
+    for a, b in zip(got, expected, strict=True):
+        if b is None:  # what the initial states given here replace
+            assert a is None
+            continue
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
+        assert np.isfinite(a).all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_cell(name):
+    make, memory = LAYERS[name]
+    make = functools.partial(make, **LOOPS["sequences"])
+    assert_same(make, memory, MASKS["padded"])
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_every_option_of_the_loop(loop, mask):
+    assert_same(functools.partial(Elman, UNITS, **LOOPS[loop]), mask=MASKS[mask])
+
+
+@pytest.mark.parametrize("name", ["peephole", "conditioned-dropout"])
+def test_under_xla(name):
+    make, memory = LAYERS[name]
+    make = functools.partial(make, **LOOPS["sequences"])
+    assert_same(make, memory, MASKS["padded"], jit=True)
+
+
+@pytest.mark.parametrize(
+    "options,jit", [({}, True), (DROPS, False)], ids=["xla", "dropout"]
+)
+def test_the_attention_decoder(options, jit):
+    def make(fast):
+        attention = BahdanauAttention(3)
+        return AttentionRNN(GRUCell(UNITS, **options), attention, fast=fast)
+
+    assert_same(make, REGIONS, MASKS["padded"], jit)
+
+
+def test_a_layer_used_twice_adds_its_gradients():
+    layer = randomise_built(LSTM(FEATURES, return_sequences=True))
+    x = tf.constant(SEQUENCES)
+
+    def gradients(times, fast):
+        layer.fast = fast
+        with tf.GradientTape() as tape:
+            y = x
+            for _ in range(times):
+                y = layer(y, training=True)
+            value = tf.reduce_sum(tf.sin(y))
+        return tape.gradient(value, layer.trainable_variables)
+
+    for got, expected in zip(gradients(2, True), gradients(2, False), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert not np.allclose(gradients(2, True)[0], gradients(1, True)[0])
+
+
+def randomise_built(layer):
+    layer(SEQUENCES)
+    return randomise(layer)
+
+
+def test_gradients_of_gradients_are_refused_not_wrong():
+    layer = randomise_built(Elman(UNITS))
+    x = tf.constant(SEQUENCES)
+
+    def second(training):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                value = tf.reduce_sum(layer(x, training=training) ** 2)
+            first = inner.gradient(value, x)
+        return outer.gradient(first, x)
+
+    with pytest.raises(NotImplementedError, match="fast=False"):
+        second(training=True)
+    without = second(training=False)
+    layer.fast = False
+    np.testing.assert_allclose(second(training=True), without, atol=1e-5)
+
+
+def test_mixed_precision():
+    layers = [GRU(UNITS, dtype="mixed_float16", fast=fast) for fast in (True, False)]
+    for layer in layers:
+        randomise_built(layer)
+    fast, plain = (values_and_gradients(layer) for layer in layers)
+    assert fast[0].dtype == tf.float16
+    for a, b in zip(fast, plain, strict=True):
+        np.testing.assert_allclose(a, b, atol=0.05)
+
+
+def test_unknown_lengths_and_masks_in_a_model():
+    """fit over batches of two lengths moves the weights as Keras' loop does."""
+    draw = np.random.default_rng(0)
+    batches = [
+        (draw.integers(0, 5, (3, time)), draw.standard_normal((3, 1)))
+        for time in (4, 6)
+    ]
+
+    def trained(fast):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.layers.Embedding(5, 3, mask_zero=True),
+                LSTM(UNITS, return_sequences=True, fast=fast),
+                GRU(UNITS, fast=fast),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile("sgd", "mse", jit_compile=False)
+        for x, y in batches:
+            model.train_on_batch(x, y)
+        return model.get_weights()
+
+    for a, b in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@keras.saving.register_keras_serializable(package="saccade_tests")
+class Doubled(ElmanCell):
+    """Overrides call alone: the fast loop must not pass it by."""
+
+    def call(self, inputs, states, training=False):
+        output, states = super().call(inputs, states, training)
+        return 2 * output, states
+
+
+def test_a_subclass_that_overrides_call_is_called():
+    assert is_fast(ElmanCell(UNITS)) and not is_fast(Doubled(UNITS))
+    doubled, single = Recurrent(Doubled(UNITS)), Recurrent(ElmanCell(UNITS))
+    doubled(SEQUENCES), single(SEQUENCES)
+    doubled.set_weights(single.get_weights())
+    np.testing.assert_allclose(doubled(SEQUENCES), 2 * single(SEQUENCES), rtol=1e-6)
+
+
+def test_what_draws_inside_a_step_is_not_fast():
+    layer = AttentionRNN(LSTMCell(UNITS), HardAttention(3))
+    assert not is_fast(layer.cell)
+    assert issubclass(LSTM, CellLayer) and is_fast(LSTM(UNITS).cell)
+
+
+def test_a_kernel_from_elsewhere_is_an_error():
+    kernel = tf.ones([FEATURES, UNITS])
+
+    def step(multiply, x, states, weights, memory):
+        output = multiply((x, 2 * weights[0]))
+        return output, [output]
+
+    x, state = tf.ones([TIME, BATCH, FEATURES]), tf.zeros([BATCH, UNITS])
+    with pytest.raises(ValueError, match="step_weights"):
+        run(step, x, [state], [kernel])
