@@ -13,6 +13,7 @@ from .gru import GRU, GRUCell
 from .jordan import Jordan, JordanCell
 from .lstm import LSTM, LSTMCell
 from .recurrent import Recurrent
+from .zoneout import ZoneoutCell
 
 __all__ = [
     "AttentionCell",
@@ -32,6 +33,7 @@ __all__ = [
     "LSTMCell",
     "Recurrent",
     "Reinforce",
+    "ZoneoutCell",
     "convert",
     "decoding",
 ]

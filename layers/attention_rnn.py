@@ -167,6 +167,7 @@ class AttentionRNN(Recurrent):
         sequences_mask, memory_mask: bool (batch, T), (batch, L), False for padding;
             taken from the tensors where Keras carries masks. A padded step has
             weights of zeros.
+        reset_mask: as in Recurrent.
         training: bool.
 
     Output: a dict of
@@ -213,6 +214,7 @@ class AttentionRNN(Recurrent):
         training=False,
         memory_mask=None,
         sequences_mask=None,
+        reset_mask=None,
     ):
         if mask is None:
             mask = sequences_mask
@@ -226,6 +228,7 @@ class AttentionRNN(Recurrent):
             training=training,
             memory=memory,
             memory_mask=memory_mask,
+            reset_mask=reset_mask,
         )
         result = self.cell.parts(output)
         if mask is not None:

@@ -10,6 +10,7 @@ from keras import ops, tree
 from . import time_loop
 
 _MEMORY = contextvars.ContextVar("saccade_memory", default=None)
+_RESET = contextvars.ContextVar("saccade_reset", default=None)
 
 
 @contextlib.contextmanager
@@ -62,6 +63,9 @@ class Recurrent(keras.layers.RNN):
         fast: whether the cells that can, which are those of this package without
             draws inside a step, run through the loop of `time_loop`: the same
             numbers, sooner. It cannot be differentiated twice in training.
+        trainable_state: whether the state before the first step is a weight, one
+            vector per state, zeros before training; it is used where no
+            `initial_state` is given.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -73,15 +77,20 @@ class Recurrent(keras.layers.RNN):
         training: bool.
         memory: float tensor, batch first; only for cells that read a memory.
         memory_mask: bool tensor, False where the memory is padding.
+        reset_mask: bool `(batch, time)`; before a step with True the row starts anew
+            from the initial state, so that one row can hold one sequence after the
+            other (TensorFlow only).
 
     Output:
         `(batch, units)`, or `(batch, time, units)` with `return_sequences`;
         followed by the states with `return_state`.
     """
 
-    def __init__(self, cell, fast=True, **kwargs):
+    def __init__(self, cell, fast=True, trainable_state=False, **kwargs):
         super().__init__(cell, **kwargs)
         self.fast = fast
+        self.trainable_state = trainable_state
+        self.first_states = None
         # Keras 3.16 sets this to False for RNNs; a mask must survive a stack.
         self.supports_masking = True
 
@@ -99,6 +108,19 @@ class Recurrent(keras.layers.RNN):
         elif memory_shape is not None:
             raise self._reads_no_memory()
         super().build(sequences_shape)
+        if self.trainable_state and self.first_states is None:
+            self.first_states = [
+                self.add_weight(
+                    name=f"first_state_{i}", shape=(size,), initializer="zeros"
+                )
+                for i, size in enumerate(tree.flatten(self.state_size))
+            ]
+
+    def get_initial_state(self, batch_size):
+        if not self.trainable_state:
+            return super().get_initial_state(batch_size)
+        rows = ops.ones((batch_size, 1), self.cell.compute_dtype)
+        return [rows * ops.cast(s, rows.dtype) for s in self.first_states]
 
     def compute_output_shape(
         self, sequences_shape, initial_state_shape=None, memory_shape=None
@@ -114,54 +136,62 @@ class Recurrent(keras.layers.RNN):
         memory=None,
         memory_mask=None,
         sequences_mask=None,
+        reset_mask=None,
     ):
         if mask is None:
             mask = sequences_mask
         prepared = None
         if memory is not None:
             prepared = self.prepare_memory(memory, memory_mask)
-        with memory_set(prepared), self._dropout_masks(sequences, initial_state):
-            return super().call(
-                sequences, initial_state=initial_state, mask=mask, training=training
-            )
+        token = _RESET.set(reset_mask)
+        try:
+            with memory_set(prepared), self._dropout_masks(sequences, initial_state):
+                return super().call(
+                    sequences, initial_state=initial_state, mask=mask, training=training
+                )
+        finally:
+            _RESET.reset(token)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        if not (
-            self.fast
-            and is_fast(self.cell)
-            and keras.backend.backend() == "tensorflow"
-            and not self.unroll
-        ):
+        cell, prepared, reset = self.cell, _MEMORY.get(), _RESET.get()
+        fast = self.fast and is_fast(cell) and not self.unroll
+        if keras.backend.backend() != "tensorflow" or (not fast and reset is None):
+            if reset is not None:
+                raise NotImplementedError(
+                    f"{type(self).__name__} '{self.name}' takes `reset_mask=` on the "
+                    f"TensorFlow backend only; this is {keras.backend.backend()}. "
+                    "Call it once per sequence instead."
+                )
             return super().inner_loop(sequences, initial_state, mask, training)
-        cell, prepared = self.cell, _MEMORY.get()
-        weights = _Numbers(cell.step_weights(training))
+        weights = _Numbers(cell.step_weights(training) if fast else None)
         memory = _Numbers(prepared)
 
         def step(multiply, x, states, weight_tensors, memory_tensors):
             with memory_set(memory.packed(memory_tensors)):
+                if not fast:
+                    output, states = cell(x, states, training=training)
+                    return output, tree.flatten(states)
                 now = weights.packed(weight_tensors)
                 return cell.fast_step(multiply, x, states, now, training)
 
         x = ops.swapaxes(ops.cast(sequences, cell.compute_dtype), 0, 1)
-        if not isinstance(cell, WrapperCell):  # which does it step by step
+        if fast and not isinstance(cell, WrapperCell):  # which do it step by step
             x = dropped(x, input_mask(cell, x, training))
-        if mask is not None:
-            mask = ops.cast(mask, "bool")
-            mask = mask[:, :, 0] if len(mask.shape) == 3 else mask
-            mask = ops.transpose(mask)
+        mask, reset = _time_first(mask), _time_first(reset)
         if self.go_backwards:
             x = ops.flip(x, axis=0)
-            mask = mask if mask is None else ops.flip(mask, axis=0)
+            mask, reset = (None if m is None else m[::-1] for m in (mask, reset))
         outputs, states = time_loop.run(
             step,
             x,
-            list(initial_state),
+            tree.flatten(initial_state),
             weights.tensors,
             memory.tensors,
             mask,
             self.zero_output_for_mask,
+            reset,
             all_outputs=self.return_sequences,
-            own_gradient=bool(training),
+            own_gradient=fast and bool(training),
         )
         if not self.return_sequences:
             return outputs, outputs[:, None], states
@@ -203,7 +233,11 @@ class Recurrent(keras.layers.RNN):
             forget_dropout_masks(self.cell)
 
     def get_config(self):
-        return {**super().get_config(), "fast": self.fast}
+        return {
+            **super().get_config(),
+            "fast": self.fast,
+            "trainable_state": self.trainable_state,
+        }
 
     @contextlib.contextmanager
     def _dropout_masks(self, sequences, initial_state):
@@ -221,6 +255,14 @@ class Recurrent(keras.layers.RNN):
             yield
         finally:
             self.cell.reset_dropout_masks()
+
+
+def _time_first(mask):
+    """A mask (batch, time) or (batch, time, 1) as bool (time, batch); None as None."""
+    if mask is None:
+        return None
+    mask = ops.cast(mask, "bool")
+    return ops.transpose(mask[:, :, 0] if len(mask.shape) == 3 else mask)
 
 
 class _Numbers:
@@ -272,6 +314,7 @@ class CellLayer(Recurrent):
         unroll=False,
         zero_output_for_mask=False,
         fast=True,
+        trainable_state=False,
         activity_regularizer=None,
         name=None,
         dtype=None,
@@ -288,6 +331,7 @@ class CellLayer(Recurrent):
             unroll=unroll,
             zero_output_for_mask=zero_output_for_mask,
             fast=fast,
+            trainable_state=trainable_state,
             activity_regularizer=activity_regularizer,
             name=name,
             dtype=dtype,

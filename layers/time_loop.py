@@ -58,6 +58,7 @@ def run(
     memory=(),
     mask=None,
     zero_output=False,
+    reset=None,
     all_outputs=True,
     own_gradient=True,
 ):
@@ -71,6 +72,8 @@ def run(
             states, weights and memory, and to nothing else that the step may read.
         mask: bool `(time, batch)` or None; where it is False, the states stay and the
             output is the one before (zeros at the start and with `zero_output`).
+        reset: bool `(time, batch)` or None; where it is True, the row's states are
+            put back to `states` before the step, be it masked or not.
         all_outputs: whether the outputs of all steps are wanted.
         own_gradient: whether the gradient is the loop's own (see the module), for
             which the forward loop stores what the products gave, or TensorFlow's.
@@ -80,7 +83,11 @@ def run(
     """
     import tensorflow as tf
 
-    loop = _Loop(step, x, states, weights, memory, mask, zero_output, all_outputs)
+    loop = _Loop(
+        step, x, states, weights, memory, mask, zero_output, reset, all_outputs
+    )
+    if reset is not None:  # By this way a gradient flows to them at every reset.
+        memory = [*memory, *states]
     flat = [x, *states, *weights, *memory]
     if own_gradient:
         outputs, *states = tf.custom_gradient(loop.with_gradient)(*flat)
@@ -93,11 +100,11 @@ class _Loop:
     """One call of `run`: the forward loop, the backward loop, and what they share."""
 
     def __init__(
-        self, step, x, states, weights, memory, mask, zero_output, all_outputs
+        self, step, x, states, weights, memory, mask, zero_output, reset, all_outputs
     ):
         import tensorflow as tf
 
-        self.cell_step, self.mask = step, mask
+        self.cell_step, self.mask, self.reset = step, mask, reset
         self.all_outputs = all_outputs
         # The output before a masked step stands behind the cell's own states.
         self.repeats_output = mask is not None and not zero_output
@@ -118,19 +125,24 @@ class _Loop:
         self.reads_x = flows[0]
         self.reads_weight = flows[1 : 1 + len(weights)]
         self.reads_memory = flows[1 + len(weights) :]
+        if reset is not None:
+            self.reads_memory += [True] * len(states)
 
     def step(self, multiply, t, x, states, weights, memory):
-        """The cell's step, under the mask."""
+        """The cell's step, behind the reset and under the mask."""
         import tensorflow as tf
 
+        inner, [*before] = states[: self.counts[0]], states[self.counts[0] :]
+        if self.reset is not None:
+            memory, start = memory[: self.counts[2]], memory[self.counts[2] :]
+            again = self.reset[t][:, None]
+            inner = [tf.where(again, s, i) for s, i in zip(start, inner, strict=True)]
         if self.mask is None:
-            return self.cell_step(multiply, x, states, weights, memory)
-        inner = states[:-1] if self.repeats_output else states
-        before = states[-1] if self.repeats_output else 0
+            return self.cell_step(multiply, x, inner, weights, memory)
         output, new = self.cell_step(multiply, x, inner, weights, memory)
         real = self.mask[t][:, None]
         new = [tf.where(real, n, o) for n, o in zip(new, inner, strict=True)]
-        output = tf.where(real, output, before)
+        output = tf.where(real, output, before[0] if before else 0)
         return output, [*new, output] if self.repeats_output else new
 
     def split(self, flat):
