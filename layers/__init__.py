@@ -11,7 +11,9 @@ from .elman import Elman, ElmanCell
 from .fully_recurrent import FullyRecurrent, FullyRecurrentCell
 from .gru import GRU, GRUCell
 from .jordan import Jordan, JordanCell
+from .layer_norm_lstm import LayerNormLSTM, LayerNormLSTMCell
 from .lstm import LSTM, LSTMCell
+from .minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from .recurrent import Recurrent
 from .zoneout import ZoneoutCell
 
@@ -31,6 +33,12 @@ __all__ = [
     "JordanCell",
     "LSTM",
     "LSTMCell",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
+    "MinGRU",
+    "MinGRUCell",
+    "MinLSTM",
+    "MinLSTMCell",
     "Recurrent",
     "Reinforce",
     "ZoneoutCell",
