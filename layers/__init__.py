@@ -6,6 +6,7 @@ if not __name__.startswith("saccade."):
 from . import convert, decoding
 from .attention import BahdanauAttention, HardAttention, Reinforce
 from .attention_rnn import AttentionCell, AttentionRNN
+from .bidirectional import Bidirectional
 from .conditioned import ConditionedCell
 from .elman import Elman, ElmanCell
 from .fully_recurrent import FullyRecurrent, FullyRecurrentCell
@@ -15,12 +16,14 @@ from .layer_norm_lstm import LayerNormLSTM, LayerNormLSTMCell
 from .lstm import LSTM, LSTMCell
 from .minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from .recurrent import Recurrent
+from .stacked import Stacked
 from .zoneout import ZoneoutCell
 
 __all__ = [
     "AttentionCell",
     "AttentionRNN",
     "BahdanauAttention",
+    "Bidirectional",
     "ConditionedCell",
     "Elman",
     "ElmanCell",
@@ -41,6 +44,7 @@ __all__ = [
     "MinLSTMCell",
     "Recurrent",
     "Reinforce",
+    "Stacked",
     "ZoneoutCell",
     "convert",
     "decoding",

@@ -271,10 +271,9 @@ class AttentionRNN(Recurrent):
         }
 
     def compute_mask(self, inputs, previous_mask):
-        sequence_parts = dict.fromkeys(
-            ("outputs", "contexts", "weights", "chosen"), previous_mask
-        )
-        return {**sequence_parts, "states": [None] * len(self.state_size)}
+        mask, *_ = super().compute_mask(inputs, previous_mask)
+        parts = ("outputs", "contexts", "weights", "chosen")
+        return {**dict.fromkeys(parts, mask), "states": [None] * len(self.state_size)}
 
     def _doubly_stochastic(self, weights, memory_mask):
         missing = (1 - ops.sum(weights, axis=1)) ** 2  # (batch, L)

@@ -197,6 +197,13 @@ class Recurrent(keras.layers.RNN):
             return outputs, outputs[:, None], states
         return outputs[-1], ops.swapaxes(outputs, 0, 1), states
 
+    def compute_mask(self, inputs, previous_mask):
+        """The mask of the outputs, in the order in which the steps were read."""
+        mask = tree.flatten(previous_mask)[0] if self.return_sequences else None
+        if mask is not None and self.go_backwards:
+            mask = ops.flip(mask, axis=1)
+        return [mask] + [None] * len(self.state_size) if self.return_state else mask
+
     def prepare_memory(self, memory, memory_mask=None):
         """What `step` needs of a memory: computed once, used at every step."""
         if not hasattr(self.cell, "prepare_memory"):

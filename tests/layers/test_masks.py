@@ -160,3 +160,12 @@ def test_an_attention_rnn_steps_over_padding():
             np.testing.assert_allclose(real, alone[part][0], atol=1e-6)
         for state, single in zip(result["states"], alone["states"], strict=True):
             np.testing.assert_allclose(state[row], single[0], atol=1e-6)
+
+
+@each_class
+def test_the_mask_is_turned_with_the_outputs(layer_class):
+    """Outputs stand in the order of reading, and so must their mask."""
+    tokens = keras.Input((None,), dtype="int32")
+    layer = layer_class(UNITS, return_sequences=True, go_backwards=True)
+    model = keras.Model(tokens, SeenMask()(layer(embedding()(tokens))))
+    np.testing.assert_array_equal(model(TOKENS), REAL[:, ::-1])
