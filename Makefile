@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint oracles notebooks bench
+.PHONY: help demo test lint oracles mutants notebooks bench
 
 help:
 	@echo "make demo       train, measure, draw, export and serve on embedded data"
 	@echo "make test       all tests"
 	@echo "make lint       style"
 	@echo "make oracles    our layers against torch, onnx and onnxruntime"
+	@echo "make mutants    small faults put in one at a time; the tests must notice each"
 	@echo "make notebooks  run the notebooks and keep their outputs"
 	@echo "make bench      the measured figures of benchmarks/"
 
@@ -27,6 +28,9 @@ lint: $(VENV)/.test
 
 oracles: $(VENV)/.oracle
 	SACCADE_REQUIRE_ORACLES=1 $(BIN)/pytest -m oracle tests/foreign
+
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants.py
 
 notebooks: $(VENV)/.test
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb

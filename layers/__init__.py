@@ -3,7 +3,7 @@
 if not __name__.startswith("saccade."):
     raise ImportError("import saccade.layers")
 
-from . import convert, decoding
+from . import convert, decoding, diagnostics
 from .attention import BahdanauAttention, HardAttention, Reinforce
 from .attention_rnn import AttentionCell, AttentionRNN
 from .bidirectional import Bidirectional
@@ -48,4 +48,5 @@ __all__ = [
     "ZoneoutCell",
     "convert",
     "decoding",
+    "diagnostics",
 ]

@@ -15,8 +15,14 @@ match of 15 % at least.
         --caption-column en --split-column split_composed --seed 0
 
 takes 15 minutes on two cores (5,380 steps) and captions emoji whose skin tone was
-held out: exact match 94.8 %, BLEU 96.8, chrF 98.3 (greedy, seed 0). The README has the
-whole table.
+held out: exact match 94.8 %, BLEU 96.8, chrF 98.3 (greedy, seed 0). On `split`, whose
+concepts were never seen, it reaches 14.6 / 46.8 / 60.9 with stronger regularisation; we
+aim at 15 / 50 / 68. With a fifth of the steps, for comparison (greedy, exact match):
+
+    soft attention 47, none 6, hard 8; GRU 49, Elman 50 instead of the LSTM;
+    Chinese captions in characters 48
+
+The README has the whole tables and their commands.
 """
 
 import importlib
