@@ -43,7 +43,7 @@ _FROM_KERAS = {
     keras.layers.GRUCell: GRUCell,
 }
 _TO_KERAS = {ours: theirs for theirs, ours in _FROM_KERAS.items()}
-_OUR_OPTIONS = ("fast", "peephole", "peephole_initializer")
+_OUR_OPTIONS = ("fast", "peephole", "peephole_initializer", "trainable_state")
 
 # The order of the gates, a letter each, by our names of them.
 _OURS = {ElmanCell: "h", LSTMCell: "ifco", GRUCell: "zrh"}
@@ -79,8 +79,15 @@ def to_keras(layer):
         `layer` is. The states of a stateful layer are not copied.
 
     Raises:
-        ValueError: for any other layer, and for `peephole=True`, which Keras lacks.
+        ValueError: for any other layer, and for `peephole=True` and
+            `trainable_state=True`, which Keras lacks.
     """
+    if getattr(layer, "trainable_state", False):
+        raise ValueError(
+            f"to_keras expected a layer that Keras has; received {_called(layer)} with "
+            "trainable_state=True. Keep ours, or give its first states to Keras' layer "
+            "as `initial_state`."
+        )
     if getattr(getattr(layer, "cell", layer), "peephole", False):
         raise ValueError(
             f"to_keras expected a layer that Keras has; received {_called(layer)} with "

@@ -392,7 +392,8 @@ class WrapperCell(keras.layers.Layer):
         """The inner cell's step on a tuple of inputs that stand side by side."""
         if not is_fast(self.cell):
             return self.cell(ops.concatenate(x, axis=-1), states, training=training)
-        x = dropped(x, weights.get("input_mask"))
+        if not isinstance(self.cell, WrapperCell):  # which do it with their own cell
+            x = dropped(x, weights["input_mask"])
         return self.cell.fast_step(multiply, x, states, weights, training)
 
     def draw_dropout_masks(self, batch_size):

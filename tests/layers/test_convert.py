@@ -108,6 +108,8 @@ def test_keras_refuses_what_it_does_not_know():
     for lstm in (LSTM(UNITS, peephole=True), LSTM(UNITS, peephole=True).cell):
         with pytest.raises(ValueError, match="keras.layers.LSTM has no peepholes"):
             to_keras(lstm)
+    with pytest.raises(ValueError, match="trainable_state=True"):
+        to_keras(LSTM(UNITS, trainable_state=True))
 
 
 # torch
