@@ -3,7 +3,13 @@
 import keras
 from keras import ops, tree
 
-from .recurrent import CellLayer, dropped, input_mask, step_weight
+from .recurrent import (
+    CellLayer,
+    current_reset,
+    dropped,
+    input_mask,
+    step_weight,
+)
 from .time_loop import multiply
 
 BLOCK = 16
@@ -232,7 +238,8 @@ class MinimalLayer(CellLayer):
         self.parallel = parallel
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        if not self.parallel:
+        # A row that starts anew takes the loop: the scan knows one first state a row.
+        if not self.parallel or current_reset() is not None:
             return super().inner_loop(sequences, initial_state, mask, training)
         cell = self.cell
         x = ops.cast(sequences, cell.compute_dtype)

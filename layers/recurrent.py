@@ -39,6 +39,11 @@ def current_memory(cell):
     return prepared
 
 
+def current_reset():
+    """The `reset_mask` of the running call, or None."""
+    return _RESET.get()
+
+
 @keras.saving.register_keras_serializable(package="saccade")
 class Recurrent(keras.layers.RNN):
     """`keras.layers.RNN` plus a memory that the cell may read at every step.
@@ -153,7 +158,7 @@ class Recurrent(keras.layers.RNN):
             _RESET.reset(token)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        cell, prepared, reset = self.cell, _MEMORY.get(), _RESET.get()
+        cell, prepared, reset = self.cell, _MEMORY.get(), current_reset()
         fast = self.fast and is_fast(cell) and not self.unroll
         if keras.backend.backend() != "tensorflow" or (not fast and reset is None):
             if reset is not None:
