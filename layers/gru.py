@@ -25,6 +25,12 @@ def gru_step(
         g = tanh(Wh x + bh + r (Uh h' + ch))               reset after it (cuDNN)
         h = z h' + (1 - z) g
 
+    Reset before the product is the printed form of Cho et al. 2014; reset after it,
+    cuDNN's and Keras' default, is one product a step instead of two. Many texts print
+    the last line the other way round, h = (1 - z) h' + z g: there the gate says how
+    much is new, here how much stays. Since 1 - sigmoid(a) = sigmoid(-a), it is the same
+    network with the signs of Wz, Uz and bz turned.
+
     Args:
         x: `(batch, features)`, or a tuple of tensors that stand side by side;
         h: `(batch, units)`.

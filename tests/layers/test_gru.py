@@ -20,8 +20,11 @@ from .helpers import (
 )
 
 
-def numpy_step(w, reset_after):
-    """With U, W and b cut into their blocks z, r, g."""
+def numpy_step(w, reset_after, z_is_new=False):
+    """With U, W and b cut into their blocks z, r, g.
+
+    z_is_new: z is the share of what is new, as many texts print it, not of what stays.
+    """
     w_z, w_r, w_g = np.split(w["kernel"], 3, axis=-1)
     u_z, u_r, u_g = np.split(w["recurrent_kernel"], 3, axis=-1)
     units = len(u_z)
@@ -36,7 +39,7 @@ def numpy_step(w, reset_after):
         r = sigmoid(x @ w_r + b_r + h @ u_r + c_r)
         reset = r * (h @ u_g + c_g) if reset_after else (r * h) @ u_g
         g = np.tanh(x @ w_g + b_g + reset)
-        return [z * h + (1 - z) * g]
+        return [(1 - z) * h + z * g if z_is_new else z * h + (1 - z) * g]
 
     return step
 
@@ -62,6 +65,24 @@ def test_equals_numpy(reset_after, use_bias, go_backwards, mask):
     expected, states = run_numpy(step, x, [h], MASKS[mask], go_backwards)
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
     np.testing.assert_allclose(last, states[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_the_update_gate_the_other_way_round(reset_after):
+    """h = (1 - z) h' + z g is our network with the gate's signs turned."""
+    x = normal(BATCH, TIME, FEATURES)
+    layer = GRU(UNITS, reset_after=reset_after, return_sequences=True)
+    layer.build(x.shape)
+    randomise(layer)
+
+    weights = weights_of(layer)
+    step = numpy_step(weights, reset_after, z_is_new=True)
+    expected, _ = run_numpy(step, x, [np.zeros((BATCH, UNITS))])
+    assert not np.allclose(layer(x), expected, atol=1e-3)
+    for w in weights.values():
+        w[..., :UNITS] *= -1  # the blocks of z
+    layer.set_weights(list(weights.values()))
+    np.testing.assert_allclose(layer(x), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("reset_after", [True, False])
