@@ -203,11 +203,7 @@ class Recurrent(keras.layers.RNN):
         return outputs[-1], ops.swapaxes(outputs, 0, 1), states
 
     def compute_mask(self, inputs, previous_mask):
-        """The mask of the outputs, in the order in which the steps were read."""
-        mask = tree.flatten(previous_mask)[0] if self.return_sequences else None
-        if mask is not None and self.go_backwards:
-            mask = ops.flip(mask, axis=1)
-        return [mask] + [None] * len(self.state_size) if self.return_state else mask
+        return mask_of_outputs(self, previous_mask)
 
     def prepare_memory(self, memory, memory_mask=None):
         """What `step` needs of a memory: computed once, used at every step."""
@@ -267,6 +263,15 @@ class Recurrent(keras.layers.RNN):
             yield
         finally:
             self.cell.reset_dropout_masks()
+
+
+def mask_of_outputs(layer, previous_mask):
+    """The mask of a layer's outputs, in the order in which the steps were read, and
+    None for each of its states."""
+    mask = tree.flatten(previous_mask)[0] if layer.return_sequences else None
+    if mask is not None and layer.go_backwards:
+        mask = ops.flip(mask, axis=1)
+    return [mask] + [None] * len(layer.state_size) if layer.return_state else mask
 
 
 def _time_first(mask):

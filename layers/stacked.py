@@ -6,7 +6,7 @@ import keras
 from keras import ops, tree
 
 from .attention_rnn import AttentionRNN
-from .recurrent import Recurrent
+from .recurrent import Recurrent, mask_of_outputs
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -263,12 +263,7 @@ class Stacked(keras.layers.Layer):
         return shape
 
     def compute_mask(self, inputs, previous_mask):
-        mask = tree.flatten(previous_mask)[0] if self.return_sequences else None
-        if mask is not None and self.go_backwards:
-            mask = ops.flip(mask, axis=1)  # as the outputs stand
-        if self.return_state:
-            return [mask] + [None] * len(self.state_size)
-        return mask
+        return mask_of_outputs(self, previous_mask)
 
     def _expect_readers(self, memory):
         if memory is not None and not any(_reads(level) for level in self.levels):

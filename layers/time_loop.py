@@ -84,7 +84,16 @@ def run(
     import tensorflow as tf
 
     loop = _Loop(
-        step, x, states, weights, memory, mask, zero_output, reset, all_outputs
+        step,
+        x,
+        states,
+        weights,
+        memory,
+        mask,
+        zero_output,
+        reset,
+        all_outputs,
+        own_gradient,
     )
     if reset is not None:  # By this way a gradient flows to them at every reset.
         memory = [*memory, *states]
@@ -100,7 +109,17 @@ class _Loop:
     """One call of `run`: the forward loop, the backward loop, and what they share."""
 
     def __init__(
-        self, step, x, states, weights, memory, mask, zero_output, reset, all_outputs
+        self,
+        step,
+        x,
+        states,
+        weights,
+        memory,
+        mask,
+        zero_output,
+        reset,
+        all_outputs,
+        own_gradient,
     ):
         import tensorflow as tf
 
@@ -118,9 +137,12 @@ class _Loop:
         self.plan = _Plan(nothing, states, weights, memory)
         others = [nothing, *weights, *memory]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(others)
+            if own_gradient:
+                tape.watch(others)
             output, new = step(self.plan, nothing, states, weights, memory)
         self.output_like = tf.zeros_like(output)
+        if not own_gradient:
+            return
         flows = [g is not None for g in tape.gradient([output, *new], others)]
         self.reads_x = flows[0]
         self.reads_weight = flows[1 : 1 + len(weights)]
@@ -132,7 +154,7 @@ class _Loop:
         """The cell's step, behind the reset and under the mask."""
         import tensorflow as tf
 
-        inner, [*before] = states[: self.counts[0]], states[self.counts[0] :]
+        inner, before = states[: self.counts[0]], states[self.counts[0] :]
         if self.reset is not None:
             memory, start = memory[: self.counts[2]], memory[self.counts[2] :]
             again = self.reset[t][:, None]

@@ -127,8 +127,8 @@ MUTANTS = [
     Mutant(
         "layer: the mask of a backwards layer is not turned",
         "recurrent.py",
-        "            mask = ops.flip(mask, axis=1)\n",
-        "            pass\n",
+        "        mask = ops.flip(mask, axis=1)\n",
+        "        pass\n",
         "layers/test_masks.py",
     ),
     # Time
