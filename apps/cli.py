@@ -20,6 +20,10 @@ from . import REGISTRY, load, load_config_module
 from .core.config import UserError, help_rows, parse_overrides, split_arguments
 
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
+# For the verbs whose --help also shows options of the app, see `show_help`.
+OWN_HELP = {**OPEN, "help_option_names": []}
+HELP = typer.Option(False, "--help", help="Show this and the app's options.")
+PRESET = typer.Option("", help="Settings to start from; chosen by the data.")
 
 cli = typer.Typer(
     name="saccade",
@@ -98,30 +102,31 @@ def list_apps():
 
 
 @cli.command(context_settings=OPEN)
-def data(context: typer.Context, app: str):
-    """What is in an app's data: counts, lengths, samples.
+def data(context: typer.Context, app: str, preset: str = PRESET):
+    """What is in an app's data, as `saccade train` with the same options reads it.
 
     Example: `saccade data captioning --data MY_FOLDER --caption-column text`
     """
-    config = parse_overrides(load_config_module(app).Config, context.args)
+    _, config = _settings(load_config_module(app), preset, context.args)
     table = Table(box=None, show_header=False)
     for name, fact in load_quietly(app).describe_data(config).items():
         table.add_row(name, str(fact))
     console.print(table)
 
 
-@cli.command(context_settings={**OPEN, "help_option_names": []})
+@cli.command(context_settings=OWN_HELP)
 def train(
     context: typer.Context,
     app: str = typer.Argument(""),
-    preset: str = typer.Option("", help="Settings to start from; chosen by the data."),
+    preset: str = PRESET,
     out: str = typer.Option("", help="The run's folder; runs/APP/TIME by default."),
     resume: bool = typer.Option(False, help="Go on with a run that was stopped."),
-    help: bool = typer.Option(False, "--help", help="Show this and the app's options."),
+    help: bool = HELP,
 ):
     """Train a model and measure it on the test split.
 
     Every option of the app can be set as `--key=value`; the rest is as in the preset.
+    `saccade train APP --help` lists them, with the values that would be used.
 
     Example: `saccade train captioning --data MY_FOLDER --minutes 15 --cell gru`
     """
@@ -129,17 +134,11 @@ def train(
         print(context.get_help())
         if app:
             modules = load_config_module(app)
+            preset, config = _settings(modules, preset, context.args)
             print(f"Presets: {', '.join(modules.PRESETS)}\n")
-            show_options(modules.Config, f"Options of {app}")
-        raise typer.Exit
-    modules = load_config_module(app)
-    preset = preset or modules.preset_for(
-        parse_overrides(modules.Config, context.args).data
-    )
-    if preset not in modules.PRESETS:
-        known = ", ".join(modules.PRESETS)
-        raise UserError(f"--preset expected one of {known}; received {preset!r}.")
-    config = parse_overrides(modules.PRESETS[preset](), context.args)
+            show_options(config, f"Options of {app}, as the preset {preset} sets them")
+        raise typer.Exit(0 if help else 2)
+    _, config = _settings(load_config_module(app), preset, context.args)
     if resume and context.args:
         # The same command again must work, and --minutes is a number of steps by now.
         print(
@@ -155,16 +154,23 @@ def train(
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
-    show_figures(run.metrics)
+    if run.metrics:
+        show_figures(run.metrics)
+    else:  # A warning before the training said why.
+        print(
+            "No scores: the test split is empty. Measure it on other data with: "
+            f"saccade evaluate {app} {run.folder} --data OTHER"
+        )
     console.print(f"run: {run.folder}")
 
 
-@cli.command(context_settings=OPEN)
+@cli.command(context_settings=OWN_HELP)
 def evaluate(
     context: typer.Context,
-    app: str,
+    app: str = typer.Argument(""),
     data: str = typer.Option("", help="Other data than the run's own."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object instead."),
+    help: bool = HELP,
 ):
     """Measure a trained model: `saccade evaluate APP [RUN] [--key=value]`.
 
@@ -172,6 +178,9 @@ def evaluate(
 
     Example: `saccade evaluate captioning --beam 5`
     """
+    if help or not app:
+        _show_decoding(context, app)
+        raise typer.Exit(0 if help else 2)
     folder, words, decode = _read(app, context.args)
     if words:
         raise UserError(f"Expected the folder of one run; received {' '.join(words)}.")
@@ -179,20 +188,26 @@ def evaluate(
     print(json.dumps(figures)) if as_json else show_figures(figures)
 
 
-@cli.command(context_settings=OPEN)
+@cli.command(context_settings=OWN_HELP)
 def predict(
     context: typer.Context,
-    app: str,
+    app: str = typer.Argument(""),
     plot: str = typer.Option("", help="Draw where the network looked into this PNG."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object per line."),
+    help: bool = HELP,
 ):
     """Answer for inputs: `saccade predict APP [RUN] INPUT ... [--key=value]`.
 
     RUN is a run's folder or an export's; without it, the newest run. INPUT is a file, a
-    pattern, or `-` for file names on standard input.
+    pattern, or `-` for file names on standard input. How it decodes can be set, as
+    `--beam=5`; an export decodes as it was exported. An input that cannot be read gets
+    an error line, the others their answers; the exit status is then 1.
 
-    Example: `saccade predict captioning cat.jpg "more/*.png" --plot looked.png`
+    Example: `saccade predict captioning cat.jpg "more/*.png" --beam 5`
     """
+    if help or not app:
+        _show_decoding(context, app)
+        raise typer.Exit(0 if help else 2)
     folder, words, decode = _read(app, context.args)
     inputs = _inputs(words)
     loaded = load_quietly(app).load(folder)
@@ -203,7 +218,7 @@ def predict(
         elif said["ok"]:
             print(f"{name}: {said['caption']}  ({said['score']:.2f})")
         else:
-            print(f"{name}: could not be read", file=sys.stderr)
+            print(f"{name}: {_why_not_read(name)}", file=sys.stderr)
     if plot:
         loaded.draw(inputs, answers).savefig(plot)
         print(f"drawn: {plot}", file=sys.stderr)
@@ -255,6 +270,24 @@ def show_figures(figures):
     console.print(table)
 
 
+def _settings(modules, preset, arguments):
+    """The preset, as named or as the data chooses it, and it with the arguments set."""
+    preset = preset or modules.preset_for(
+        parse_overrides(modules.Config, arguments).data
+    )
+    if preset not in modules.PRESETS:
+        known = ", ".join(modules.PRESETS)
+        raise UserError(f"--preset expected one of {known}; received {preset!r}.")
+    return preset, parse_overrides(modules.PRESETS[preset](), arguments)
+
+
+def _show_decoding(context, app):
+    """The help of a verb that decodes, with the decode options of an app or of all."""
+    print(context.get_help())
+    for name in [app] if app else REGISTRY:
+        show_options(load_config_module(name).Decode, f"How {name} decodes")
+
+
 def _read(app, arguments):
     """The folder if the first plain word is one, the other words, decode options."""
     decode = load_config_module(app).Decode
@@ -291,12 +324,19 @@ def _inputs(words):
             found = sorted(
                 str(p) for p in root.glob(str(path.relative_to(path.anchor)))
             )
-            if not found:
-                raise UserError(f"No file matches {word!r}.")
-            inputs += found
+            # A pattern that fits nothing is named as it is: perhaps it is no pattern
+            # but a file called so, and else it fails alone, as a missing file does.
+            inputs += found or [word]
         else:
             inputs.append(word)
     return inputs
+
+
+def _why_not_read(name):
+    path = pathlib.Path(name)
+    if path.is_dir():
+        return f"is a folder; name its files, as '{path}/*'"
+    return "could not be read" if path.exists() else "there is no such file"
 
 
 def _plain(value):

@@ -1,14 +1,17 @@
 """Our recurrent layers beside keras.layers and torch.nn, on the same cores.
 
-    python benchmarks/layers.py                 the whole grid, about an hour
+    python benchmarks/layers.py                 the whole grid, about 40 minutes
     python benchmarks/layers.py --grid small    nine points a cell, about ten minutes
 
 For every cell (Elman, LSTM, GRU), batch B, length T and size H (inputs of H features,
 all outputs wanted): forward, and forward + backward (gradients of the inputs and of all
 weights). TensorFlow runs each side plain and with XLA, and the better one counts.
 The runs of a point are interleaved, each round in another order, and a figure is the
-median of its repeats. Further tasks: the attention decoder's training step, streaming
-one step at a time, and the machine's rate of matrix products for comparison.
+median of its repeats, more of them where a run is short. Beside them stands the
+profile: the time of the step's matrix products alone, in the loop's shapes and order,
+below which no loop that multiplies with TensorFlow can come. Further tasks: the
+attention decoder's training step, streaming one step at a time, and the machine's rate
+of matrix products.
 """
 
 import argparse
@@ -95,19 +98,75 @@ def torch_runs(kind, size, x):
     return {("forward", "eager"): forward, ("both", "eager"): both}
 
 
-def medians(runs, repeats):
-    """{name: median seconds}; every round in another order."""
+def medians(runs, repeats, seconds=2.0):
+    """{name: median seconds}; every round in another order. At least `repeats` rounds,
+    and as many more as fit into `seconds`, up to 15 times as many."""
     for run in runs.values():
         run()
         run()
     names, times = list(runs), {name: [] for name in runs}
-    order = np.random.default_rng(0)
-    for _ in range(repeats):
+    order, began = np.random.default_rng(0), time.perf_counter()
+    for done in range(15 * repeats):
+        if done >= repeats and time.perf_counter() - began > seconds:
+            break
         for i in order.permutation(len(names)):
             started = time.perf_counter()
             runs[names[i]]()
             times[names[i]].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def products_runs(x, blocks):
+    """{(pass, form): function} of the products that a loop over x cannot do without."""
+    batch, steps, size = x.shape
+    units = blocks * size
+    x = tf.constant(x.swapaxes(0, 1).copy())
+    draw = np.random.default_rng(0)
+    scale = (2 * size) ** -0.5
+    kernel = tf.constant(scale * draw.standard_normal((2 * size, units), np.float32))
+    back = tf.transpose(kernel[size:])
+    like = tf.zeros([batch, units])
+
+    def loop(step, state, like):
+        arrays = tf.TensorArray(tf.float32, steps, element_shape=like.shape)
+
+        def body(t, state, arrays):
+            state, noted = step(x[t], state)
+            return t + 1, state, arrays.write(t, noted)
+
+        _, state, arrays = tf.while_loop(
+            lambda t, *_: t < steps,
+            body,
+            (0, state, arrays),
+            maximum_iterations=steps,
+        )
+        return state, arrays.stack()
+
+    def up(x, h):
+        z = tf.matmul(tf.concat([x, h], axis=1), kernel)
+        return z[:, :size], z
+
+    def down(x, d_z):
+        d_h = tf.matmul(d_z, back)
+        return tf.concat([d_h] * blocks, axis=1), d_z
+
+    def forward():
+        return loop(up, like[:, :size], like)[1]
+
+    def both():
+        z = loop(up, like[:, :size], like)[1]
+        _, d_z = loop(down, z[-1], like)
+        rows = tf.reshape(d_z, [-1, units])
+        operands = tf.reshape(tf.concat([x, z[:, :, :size]], axis=2), [-1, 2 * size])
+        d_kernel = tf.matmul(operands, rows, transpose_a=True)
+        return tf.matmul(rows, kernel[:size], transpose_b=True), d_kernel
+
+    runs = {}
+    for name, function in {"forward": forward, "both": both}.items():
+        for form, jit in {"plain": False, "XLA": True}.items():
+            graph = tf.function(function, jit_compile=jit)
+            runs[name, form] = lambda graph=graph: graph()[0].numpy()
+    return runs
 
 
 def best(times, who, what):
@@ -124,6 +183,8 @@ def measure_point(cell, batch, steps, size, repeats):
     for who, make in contestants.items():
         for key, run in tensorflow_runs(make(size, return_sequences=True), x).items():
             runs[who, *key] = run
+    for key, run in products_runs(x, blocks).items():
+        runs["products", *key] = run
     if torch is not None:
         for key, run in torch_runs(kind, size, x).items():
             runs["torch", *key] = run
@@ -131,7 +192,7 @@ def measure_point(cell, batch, steps, size, repeats):
     rows = []
     for what in ("forward", "both"):
         row = {"cell": cell, "B": batch, "T": steps, "H": size, "pass": what}
-        for who in ("ours", "keras", "torch"):
+        for who in ("ours", "keras", "torch", "products"):
             row[who], row[f"{who}_form"] = best(times, who, what)
         # Products only: inputs and states, and twice as much again backwards.
         flops = 2 * batch * steps * 2 * size * blocks * size
@@ -216,10 +277,6 @@ def measure_streaming(repeats, size=256, steps=200):
     peer = keras.layers.LSTM(size, return_state=True)
     state = [tf.zeros([1, size])] * 2
     ours(x[:, None]), peer(x[:, None])
-    graphs = {
-        ("ours", "step", "plain"): tf.function(ours.step),
-        ("ours", "step", "XLA"): tf.function(ours.step, jit_compile=True),
-    }
 
     def step_by_step(function):
         def run():
@@ -229,16 +286,18 @@ def measure_streaming(repeats, size=256, steps=200):
 
         return run
 
+    def our_step(x, states):
+        return ours.step(x, states)
+
     def through_the_layer(x, states):
         output, *states = peer(x[:, None], initial_state=states)
         return output, states
 
-    runs = {name: step_by_step(graph) for name, graph in graphs.items()}
-    runs["keras", "step", "eager call"] = step_by_step(through_the_layer)
-    runs["keras", "step", "plain"] = step_by_step(tf.function(through_the_layer))
-    runs["keras", "step", "XLA"] = step_by_step(
-        tf.function(through_the_layer, jit_compile=True)
-    )
+    runs = {("keras", "step", "eager call"): step_by_step(through_the_layer)}
+    for who, step in {"ours": our_step, "keras": through_the_layer}.items():
+        for form, jit in {"plain": False, "XLA": True}.items():
+            graph = tf.function(step, jit_compile=jit)
+            runs[who, "step", form] = step_by_step(graph)
     times = medians(runs, repeats)
     return {" ".join(name): 1e6 * s / steps for name, s in times.items()}
 
@@ -273,6 +332,15 @@ def summarise(rows, extra):
         lines.append(
             ("forward + backward against torch.nn, geometric mean", ratio, 3, 5)
         )
+        for cell in dict.fromkeys(r["cell"] for r in both):
+            ratio = geometric_mean(
+                [r["torch"] / r["ours"] for r in both if r["cell"] == cell]
+            )
+            lines.append((f"- {cell}", ratio, None, None))
+        bound = geometric_mean([r["torch"] / r["products"] for r in both])
+        lines.append(("- the products alone against torch.nn", bound, None, None))
+    share = geometric_mean([r["products"] / r["ours"] for r in both])
+    lines.append(("share of our time that is the products alone", share, None, None))
     large = [r for r in both if (r["B"], r["H"]) == (128, 512)]
     if large:
         share = max(r["gflops"] for r in large) / extra["product_rate"]
@@ -307,12 +375,14 @@ def show(rows, lines, console):
         "ours",
         "keras",
         "torch",
+        "products",
         "against keras",
         "GFLOP/s",
     ):
         table.add_column(heading, justify="right")
     for r in rows:
-        ms = [f"{1e3 * r[w]:.2f}" if r[w] else "-" for w in ("ours", "keras", "torch")]
+        who = ("ours", "keras", "torch", "products")
+        ms = [f"{1e3 * r[w]:.2f}" if r[w] else "-" for w in who]
         table.add_row(
             r["cell"],
             r["pass"],
@@ -326,7 +396,8 @@ def show(rows, lines, console):
     for heading in ("what", "measured", "must", "aim"):
         table.add_column(heading)
     for what, value, must, aim in lines:
-        table.add_row(what, f"{value:.2f}", str(must), str(aim))
+        targets = ["" if t is None else str(t) for t in (must, aim)]
+        table.add_row(what, f"{value:.2f}", *targets)
     console.print(table)
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from .time_loop import multiply
+from .products import multiply
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -86,18 +86,19 @@ class BahdanauAttention(keras.layers.Layer):
 
         Args:
             weights: what `step_weights` returned; read anew where it is None.
-            multiply: what does the products; see `time_loop`.
+            multiply: what does the products; see `products.Multiply`.
         """
         weights = self.step_weights() if weights is None else weights
         query = multiply((query, weights["query_kernel"]))[:, None, :]  # (batch, 1, U)
         # A sum, not a matrix product: rank 3 products with an unknown batch size
         # do not train inside a loop under XLA.
         scores = ops.sum(ops.tanh(keys + query) * weights["score"], axis=-1)
-        scores = ops.cast(scores, "float32")
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        scores = ops.cast(scores, wide)
         if values_mask is None:
             return ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
         scores = ops.where(values_mask, scores, -1e9)
-        weights = ops.softmax(scores, axis=-1) * ops.cast(values_mask, "float32")
+        weights = ops.softmax(scores, axis=-1) * ops.cast(values_mask, wide)
         return ops.cast(weights, self.compute_dtype)
 
     def attend(self, query, values, keys, values_mask=None, training=False, **products):

@@ -3,8 +3,16 @@
 import keras
 from keras import ops, tree
 
-from .recurrent import Recurrent, WrapperCell, current_memory, memory_set, step_weight
-from .time_loop import multiply
+from .products import multiply
+from .recurrent import (
+    Recurrent,
+    WrapperCell,
+    current_memory,
+    expect_cell,
+    expect_mask,
+    memory_set,
+    step_weight,
+)
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -61,6 +69,7 @@ class AttentionCell(WrapperCell):
     def prepare_memory(self, memory, memory_mask=None):
         """What every step needs: values, their keys (projected once), mask."""
         self._expect_regions(memory.shape)
+        expect_mask(self, "`memory_mask`", memory_mask, memory, "regions")
         values = ops.cast(memory, self.compute_dtype)
         prepared = {"values": values, "keys": self.attention.project(values)}
         if memory_mask is not None:
@@ -185,6 +194,7 @@ class AttentionRNN(Recurrent):
                     f"AttentionRNN always returns sequences and states; received "
                     f"{fixed}=False. Take what you need from the dict it returns."
                 )
+        expect_cell(type(self).__name__, cell)
         dtype = kwargs.get("dtype")
         cell = AttentionCell(cell, attention, gate, dtype=dtype, name="attention_cell")
         super().__init__(cell, return_sequences=True, return_state=True, **kwargs)
@@ -220,7 +230,7 @@ class AttentionRNN(Recurrent):
             mask = sequences_mask
         self._expect_memory(memory)
         if initial_state is None:
-            initial_state = self.initial_state_from(memory, memory_mask)
+            initial_state = self.own_state(None, memory, memory_mask)
         output, *states = super().call(
             sequences,
             initial_state=initial_state,
@@ -233,6 +243,8 @@ class AttentionRNN(Recurrent):
         result = self.cell.parts(output)
         if mask is not None:
             real = ops.cast(mask, output.dtype)[:, :, None]
+            if self.go_backwards:  # The outputs stand in the order of reading.
+                real = ops.flip(real, axis=1)
             result["weights"] = result["weights"] * real
             result["chosen"] = result["chosen"] * real
         if self.penalty:
@@ -246,8 +258,12 @@ class AttentionRNN(Recurrent):
                 "(batch, regions, features) to look at; received none."
             )
 
+    def own_state(self, batch_size, memory=None, memory_mask=None):
+        return self.initial_state_from(memory, memory_mask)
+
     def initial_state_from(self, memory, memory_mask=None):
         """One tanh(W mean(memory) + b) per state of the cell: list of (batch, size)."""
+        expect_mask(self, "`memory_mask`", memory_mask, memory, "regions")
         mean = mean_region(ops.cast(memory, self.compute_dtype), memory_mask)
         return [layer(mean) for layer in self.initial_layers]
 

@@ -1,9 +1,12 @@
 """A recurrent layer and its mirror image, side by side."""
 
+import inspect
+
 import keras
 from keras import ops, tree
 
 from .attention_rnn import AttentionRNN
+from .recurrent import expect_mask
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -41,17 +44,24 @@ class Bidirectional(keras.layers.Bidirectional):
         training: bool.
         memory, memory_mask: what the cells read, see `Recurrent`; both directions get
             the same.
+        reset_mask: bool `(batch, time)`; where it is True, a new piece of the row
+            begins, and both directions give what they give for the piece alone. The
+            forward direction starts anew before that step, as in `Recurrent`; the
+            backward direction before the step at t - 1, the last one of the piece
+            before, which it reads after it is through with the step at t. A reset at
+            the first step so means nothing to the backward direction.
 
     Output:
         y, `(batch, units)` or with `return_sequences` `(batch, time, units)`, where
         units is the sum of both with "concat"; f and b with None. With `return_state`
         followed by the states of the forward layer, then those of the backward layer.
-        The mask goes on to the next layer with outputs in time.
+        The mask goes on to the next layer with outputs in time. Of a row in pieces,
+        the states are those of its last piece forwards and of its first backwards.
 
     Raises:
         ValueError: for an AttentionRNN (its outputs are a dict), a wrong number of
-            states, sizes that cannot be merged, and in the cases of
-            `keras.layers.Bidirectional`.
+            states, sizes that cannot be merged, a `reset_mask` for layers that take
+            none, and in the cases of `keras.layers.Bidirectional`.
 
     Example:
         >>> Bidirectional(LSTM(8, return_sequences=True))(keras.Input((None, 3))).shape
@@ -66,6 +76,13 @@ class Bidirectional(keras.layers.Bidirectional):
                     f"received the AttentionRNN '{given.name}', which returns a dict. "
                     "Use Recurrent(ConditionedCell(...)) to show both directions a "
                     "memory."
+                )
+            is_layer = isinstance(given, keras.layers.Layer)
+            if is_layer and not hasattr(given, "return_sequences"):
+                raise ValueError(
+                    "Bidirectional expected a recurrent layer, which runs over a "
+                    f"sequence; received {type(given).__name__} '{given.name}'. Wrap a "
+                    f"cell in a layer: Recurrent({type(given).__name__}(...))."
                 )
         super().__init__(layer, merge_mode, backward_layer=backward_layer, **kwargs)
         # Keras 3.16 sets this to False for RNNs; a mask must survive the layer.
@@ -90,6 +107,7 @@ class Bidirectional(keras.layers.Bidirectional):
         memory=None,
         memory_mask=None,
         sequences_mask=None,
+        reset_mask=None,
     ):
         if mask is None:
             mask = sequences_mask
@@ -98,7 +116,16 @@ class Bidirectional(keras.layers.Bidirectional):
             read = {"memory": memory, "memory_mask": memory_mask}
         start_f, start_b = self._halves(initial_state)
         call = {"mask": mask, "training": training, **read}
+        expect_mask(self, "`reset_mask`", reset_mask, sequences, "time")
+        if reset_mask is not None:
+            self._expect_resets()
+            call["reset_mask"] = reset_mask
         f = self.forward_layer(sequences, initial_state=start_f, **call)
+        if reset_mask is not None:
+            # Read backwards, the border between t - 1 and t falls before step t - 1.
+            nothing = ops.zeros_like(reset_mask[:, :1])
+            before = ops.concatenate([reset_mask[:, 1:], nothing], axis=1)
+            call["reset_mask"] = before
         b = self.backward_layer(sequences, initial_state=start_b, **call)
         states = ()
         if self.return_state:
@@ -120,6 +147,15 @@ class Bidirectional(keras.layers.Bidirectional):
         if self.merge_mode == "mul":
             return f * b
         return f + b if self.merge_mode == "sum" else (f + b) / 2
+
+    def _expect_resets(self):
+        for layer in (self.forward_layer, self.backward_layer):
+            if "reset_mask" not in inspect.signature(layer.call).parameters:
+                raise ValueError(
+                    f"Bidirectional '{self.name}' received `reset_mask=`, but its "
+                    f"{type(layer).__name__} '{layer.name}' takes none. Wrap a layer "
+                    "of this package (LSTM, GRU, Recurrent, Stacked ...)."
+                )
 
     def _halves(self, initial_state):
         """The states of the forward and of the backward layer."""

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from .products import multiply
 from .recurrent import WrapperCell, current_memory
-from .time_loop import multiply
 
 
 @keras.saving.register_keras_serializable(package="saccade")

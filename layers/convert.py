@@ -43,7 +43,13 @@ _FROM_KERAS = {
     keras.layers.GRUCell: GRUCell,
 }
 _TO_KERAS = {ours: theirs for theirs, ours in _FROM_KERAS.items()}
-_OUR_OPTIONS = ("fast", "peephole", "peephole_initializer", "trainable_state")
+_OUR_OPTIONS = (
+    "fast",
+    "hoist",
+    "peephole",
+    "peephole_initializer",
+    "trainable_state",
+)
 
 # The order of the gates, a letter each, by our names of them.
 _OURS = {ElmanCell: "h", LSTMCell: "ifco", GRUCell: "zrh"}

@@ -24,6 +24,7 @@ import numpy as np
 from keras import ops, tree
 
 from .recurrent import Recurrent
+from .stacked import Stacked
 
 
 def step_jacobians(
@@ -32,7 +33,11 @@ def step_jacobians(
     """J[t] = d s[t] / d s[t-1] of every step, without dropout.
 
     Args:
-        layer: a Recurrent layer (Elman, GRU, LSTM, ...); a new one is built first.
+        layer: a Recurrent layer (Elman, GRU, LSTM, ...) or a Stacked; a new one is
+            built first. The state of a Stacked is that of all its levels, from the
+            lowest to the highest, and its step is one step of all of them. A
+            Bidirectional has no such step: take its `forward_layer` and its
+            `backward_layer`, one at a time.
         sequences: `(batch, time, features)`.
         initial_state: list of `(batch, size)`; the layer's own where it is None.
         mask: bool `(batch, time)` or None; a step with False leaves the state as it
@@ -46,11 +51,17 @@ def step_jacobians(
         first; with `go_backwards` that is the one on the last input.
     """
     tf = _tensorflow("step_jacobians")
-    if not isinstance(layer, Recurrent):
+    if isinstance(layer, keras.layers.Bidirectional):
+        raise ValueError(
+            "step_jacobians expected one direction; received the Bidirectional "
+            f"'{layer.name}', whose two layers read in opposite orders and have no "
+            "step in common. Pass its forward_layer, then its backward_layer."
+        )
+    if not isinstance(layer, (Recurrent, Stacked)):
         raise ValueError(
             "step_jacobians expected one recurrent layer of this package (Elman, GRU, "
-            f"LSTM, a Recurrent around a cell); received {type(layer).__name__}. Of a "
-            "model, pass the layer and what goes into it."
+            f"LSTM, Stacked, a Recurrent around a cell); received "
+            f"{type(layer).__name__}. Of a model, pass the layer and what goes into it."
         )
     sequences = ops.convert_to_tensor(sequences, dtype=layer.compute_dtype)
     if len(sequences.shape) != 3:
@@ -132,7 +143,8 @@ def gradient_flow(layer, sequences, **call):
 
     Returns:
         list with one array `(batch, T)` per state of the layer: for the LSTM those of
-        h and of c. The mean over the first axis makes a good curve.
+        h and of c, for a Stacked those of every level. The mean over the first axis
+        makes a good curve.
 
     Example:
         >>> x = np.zeros((2, 9, 3), "float32")

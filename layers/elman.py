@@ -3,8 +3,8 @@
 import keras
 from keras import tree
 
+from .products import multiply
 from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
-from .time_loop import multiply
 
 
 def elman_step(x, h, kernel, recurrent_kernel, bias, activation, multiply=multiply):
@@ -15,7 +15,7 @@ def elman_step(x, h, kernel, recurrent_kernel, bias, activation, multiply=multip
         h: `(batch, units)`, the hidden state h'.
         kernel: Wx, `(features, units)`; recurrent_kernel: Wh, `(units, units)`;
         bias: b, `(units,)` or None.
-        multiply: what does the products; see `time_loop`.
+        multiply: what does the products; see `products.Multiply`.
 
     Returns:
         h, `(batch, units)`.

@@ -8,8 +8,8 @@ import keras
 from keras import ops, tree
 
 from .elman import ElmanCell
+from .products import multiply
 from .recurrent import CellLayer
-from .time_loop import multiply
 
 
 class Settled(NamedTuple):

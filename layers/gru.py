@@ -3,8 +3,8 @@
 import keras
 from keras import ops, tree
 
+from .products import multiply
 from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
-from .time_loop import multiply
 
 
 def gru_step(
@@ -42,7 +42,7 @@ def gru_step(
             biases.
         reset_after: which of the two lines for g holds.
         carry: the h' of the last line, where the products see one with dropout.
-        multiply: what does the products; see `time_loop`.
+        multiply: what does the products; see `products.Multiply`.
 
     Returns:
         h, `(batch, units)`.

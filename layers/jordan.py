@@ -5,8 +5,8 @@ import numbers
 import keras
 from keras import tree
 
+from .products import multiply
 from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
-from .time_loop import multiply
 
 
 def jordan_step(
@@ -34,7 +34,7 @@ def jordan_step(
         bias: b, `(units,)` or None.
         output_kernel: Wo, `(units, output_units)`;
         output_bias: bo, `(output_units,)` or None.
-        multiply: what does the products; see `time_loop`.
+        multiply: what does the products; see `products.Multiply`.
 
     Returns:
         y, `(batch, output_units)`.

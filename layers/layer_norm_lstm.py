@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from .lstm import LSTMCell
+from .products import multiply
 from .recurrent import CellLayer, dropped, step_weight
-from .time_loop import multiply
 
 NORMS = {"kernel_norm": 4, "recurrent_norm": 4, "state_norm": 1}
 
@@ -65,7 +65,7 @@ def layer_norm_lstm_step(
             gamma and beta of LN_x, LN_h and LN_c.
         epsilon: what is added to the variance.
         norm_carry: which of the two lines for c holds.
-        multiply: what does the products; see `time_loop`.
+        multiply: what does the products; see `products.Multiply`.
 
     Returns:
         h, c: `(batch, units)` each.

@@ -3,8 +3,8 @@
 import keras
 from keras import ops, tree
 
+from .products import multiply
 from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
-from .time_loop import multiply
 
 
 def lstm_step(
@@ -39,7 +39,7 @@ def lstm_step(
         kernel: W `(features, 4 units)`; recurrent_kernel: U `(units, 4 units)`;
         bias: b `(4 units,)` or None; the four blocks in the order i, f, g, o.
         peephole: p_i, p_f, p_o, `(units,)` each, or None.
-        multiply: what does the products; see `time_loop`.
+        multiply: what does the products; see `products.Multiply`.
 
     Returns:
         h, c: `(batch, units)` each.

@@ -3,14 +3,16 @@
 import keras
 from keras import ops, tree
 
+from .products import multiply
 from .recurrent import (
     CellLayer,
+    Recurrent,
     current_reset,
     dropped,
     input_mask,
+    is_fast,
     step_weight,
 )
-from .time_loop import multiply
 
 BLOCK = 16
 
@@ -65,7 +67,7 @@ def min_lstm_gates(k):
 # The parallel form
 
 
-def linear_recurrence(a, v, h):
+def linear_recurrence(a, v, h, reset=None, start=None):
     """h_t = a_t h_(t-1) + v_t for all t at once.
 
     A scan over pairs: (a, v) followed by (a*, v*) is (a* a, a* v + v*). It never
@@ -77,6 +79,8 @@ def linear_recurrence(a, v, h):
     Args:
         a: `(batch, time, units)`, in [0, 1]; v: the same shape; h: `(batch, units)`,
             the state before the first step.
+        reset: bool `(batch, time, 1)` or None; where it is True, h_(t-1) is `start`,
+            `(batch, units)`.
 
     Returns:
         `(batch, time, units)`, computed in float32 or wider, in the dtype of v.
@@ -84,6 +88,9 @@ def linear_recurrence(a, v, h):
     dtype = v.dtype
     wide = keras.backend.result_type(dtype, "float32")
     a, v, h = (ops.cast(tensor, wide) for tensor in (a, v, h))
+    if reset is not None:
+        v = ops.where(reset, v + a * ops.cast(start, wide)[:, None], v)
+        a = ops.where(reset, 0, a)
     v = ops.concatenate([v[:, :1] + a[:, :1] * h[:, None], v[:, 1:]], axis=1)
     return ops.cast(_scan(a, v), dtype)
 
@@ -225,32 +232,50 @@ class MinimalCell(keras.layers.SimpleRNNCell):
         return {k: v for k, v in config.items() if k not in self.no_options}
 
 
-class MinimalLayer(CellLayer):
-    """What `MinGRU` and `MinLSTM` share: the sequence as one scan.
+@keras.saving.register_keras_serializable(package="saccade")
+class Scan(Recurrent):
+    """A `Recurrent` around a `MinimalCell`: the sequence as one scan.
 
     The gates see the input alone, so the products of all steps are one product, and
     what is left, h = a h' + v, is `linear_recurrence`. A masked step has a = 1 and
     v = 0.
+
+    Args:
+        cell: a MinGRUCell or a MinLSTMCell.
+        parallel: whether the sequence is one scan or the loop of `Recurrent`, with the
+            same numbers. The loop also serves calls that have both `mask=` and
+            `reset_mask=`, without `zero_output_for_mask`.
+        others: as in `Recurrent`.
+
+    Raises:
+        ValueError: the cell is no MinimalCell, or has a step of its own.
     """
 
-    def __init__(self, units, parallel=True, **options):
-        super().__init__(units, **options)
+    def __init__(self, cell, parallel=True, **options):
+        if not scans(cell):
+            raise ValueError(
+                "Scan expected a MinGRUCell or a MinLSTMCell, whose gates see the "
+                f"input alone; received {type(cell).__name__}. Use Recurrent."
+            )
+        super().__init__(cell, **options)
         self.parallel = parallel
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        # A row that starts anew takes the loop: the scan knows one first state a row.
-        if not self.parallel or current_reset() is not None:
+        reset, start = current_reset()
+        # A padded step repeats the output before it, which after a reset is no longer
+        # the state: only the loop knows it.
+        repeats = mask is not None and not self.zero_output_for_mask
+        if not self.parallel or (repeats and reset is not None):
             return super().inner_loop(sequences, initial_state, mask, training)
         cell = self.cell
         x = ops.cast(sequences, cell.compute_dtype)
         dropout = input_mask(cell, x[:, 0], training)
         x = x if dropout is None else x * dropout[:, None]
-        if mask is not None:
-            mask = ops.cast(mask, "bool")
-            mask = mask if len(mask.shape) == 3 else mask[:, :, None]
+        mask, reset = _column(mask), _column(reset)
         if self.go_backwards:
-            x = ops.flip(x, axis=1)
-            mask = mask if mask is None else ops.flip(mask, axis=1)
+            x, mask, reset = (
+                m if m is None else ops.flip(m, axis=1) for m in (x, mask, reset)
+            )
         weights = cell.step_weights(training)
         # Rows, because a product of rank 3 does not train under XLA with an unknown
         # batch size.
@@ -260,7 +285,8 @@ class MinimalLayer(CellLayer):
         a, v = cell.gates(k)
         if mask is not None:
             a, v = ops.where(mask, a, 1), ops.where(mask, v, 0)
-        h = linear_recurrence(a, v, tree.flatten(initial_state)[0])
+        start = None if reset is None else tree.flatten(start)[0]
+        h = linear_recurrence(a, v, tree.flatten(initial_state)[0], reset, start)
         outputs = h
         if mask is not None:
             # Before the first real step there is no output to repeat.
@@ -272,6 +298,28 @@ class MinimalLayer(CellLayer):
 
     def get_config(self):
         return {**super().get_config(), "parallel": self.parallel}
+
+
+class MinimalLayer(CellLayer, Scan):
+    """What `MinGRU` and `MinLSTM` share: a `Scan` that makes its own cell."""
+
+    def __init__(self, units, parallel=True, **options):
+        super().__init__(units, **options)
+        self.parallel = parallel
+
+
+def scans(cell):
+    """Whether a `Scan` gives what the cell's own steps give."""
+    step = getattr(type(cell), "fast_step", None)
+    return step is MinimalCell.fast_step and is_fast(cell)
+
+
+def _column(mask):
+    """A mask (batch, time) or (batch, time, 1) as bool (batch, time, 1)."""
+    if mask is None:
+        return None
+    mask = ops.cast(mask, "bool")
+    return mask if len(mask.shape) == 3 else mask[:, :, None]
 
 
 @keras.saving.register_keras_serializable(package="saccade")

@@ -10,7 +10,7 @@ from keras import ops, tree
 from . import time_loop
 
 _MEMORY = contextvars.ContextVar("saccade_memory", default=None)
-_RESET = contextvars.ContextVar("saccade_reset", default=None)
+_RESET = contextvars.ContextVar("saccade_reset", default=(None, None))
 
 
 @contextlib.contextmanager
@@ -40,7 +40,8 @@ def current_memory(cell):
 
 
 def current_reset():
-    """The `reset_mask` of the running call, or None."""
+    """The `reset_mask` of the running call and the states to which it puts a row back;
+    None, None without one."""
     return _RESET.get()
 
 
@@ -68,6 +69,9 @@ class Recurrent(keras.layers.RNN):
         fast: whether the cells that can, which are those of this package without
             draws inside a step, run through the loop of `time_loop`: the same
             numbers, sooner. It cannot be differentiated twice in training.
+        hoist: whether that loop multiplies the inputs of all steps by their kernels at
+            once, beforehand; None: where this was measured to be quicker, for one row
+            and large kernels. It needs room for the products of all steps.
         trainable_state: whether the state before the first step is a weight, one
             vector per state, zeros before training; it is used where no
             `initial_state` is given.
@@ -83,17 +87,21 @@ class Recurrent(keras.layers.RNN):
         memory: float tensor, batch first; only for cells that read a memory.
         memory_mask: bool tensor, False where the memory is padding.
         reset_mask: bool `(batch, time)`; before a step with True the row starts anew
-            from the initial state, so that one row can hold one sequence after the
-            other (TensorFlow only).
+            from the layer's own initial state, whatever state came in, so that one row
+            can hold one sequence after the other, also over several calls that hand
+            the state on (TensorFlow only).
 
     Output:
         `(batch, units)`, or `(batch, time, units)` with `return_sequences`;
         followed by the states with `return_state`.
     """
 
-    def __init__(self, cell, fast=True, trainable_state=False, **kwargs):
+    def __init__(self, cell, fast=True, hoist=None, trainable_state=False, **kwargs):
+        for one in cell if isinstance(cell, (list, tuple)) else [cell]:
+            expect_cell(type(self).__name__, one)
         super().__init__(cell, **kwargs)
         self.fast = fast
+        self.hoist = hoist
         self.trainable_state = trainable_state
         self.first_states = None
         # Keras 3.16 sets this to False for RNNs; a mask must survive a stack.
@@ -127,6 +135,10 @@ class Recurrent(keras.layers.RNN):
         rows = ops.ones((batch_size, 1), self.cell.compute_dtype)
         return [rows * ops.cast(s, rows.dtype) for s in self.first_states]
 
+    def own_state(self, batch_size, memory=None, memory_mask=None):
+        """The state in which a sequence starts where none is given."""
+        return self.get_initial_state(batch_size)
+
     def compute_output_shape(
         self, sequences_shape, initial_state_shape=None, memory_shape=None
     ):
@@ -145,10 +157,15 @@ class Recurrent(keras.layers.RNN):
     ):
         if mask is None:
             mask = sequences_mask
+        expect_mask(self, "`mask` or `sequences_mask`", mask, sequences, "time")
+        expect_mask(self, "`reset_mask`", reset_mask, sequences, "time")
         prepared = None
         if memory is not None:
             prepared = self.prepare_memory(memory, memory_mask)
-        token = _RESET.set(reset_mask)
+        start = None
+        if reset_mask is not None:
+            start = self.own_state(ops.shape(sequences)[0], memory, memory_mask)
+        token = _RESET.set((reset_mask, start))
         try:
             with memory_set(prepared), self._dropout_masks(sequences, initial_state):
                 return super().call(
@@ -158,7 +175,7 @@ class Recurrent(keras.layers.RNN):
             _RESET.reset(token)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        cell, prepared, reset = self.cell, _MEMORY.get(), current_reset()
+        cell, prepared, (reset, start) = self.cell, _MEMORY.get(), current_reset()
         fast = self.fast and is_fast(cell) and not self.unroll
         if keras.backend.backend() != "tensorflow" or (not fast and reset is None):
             if reset is not None:
@@ -167,7 +184,9 @@ class Recurrent(keras.layers.RNN):
                     f"TensorFlow backend only; this is {keras.backend.backend()}. "
                     "Call it once per sequence instead."
                 )
-            return super().inner_loop(sequences, initial_state, mask, training)
+            if mask is None or keras.backend.backend() == "tensorflow":
+                return super().inner_loop(sequences, initial_state, mask, training)
+            return self._loop_with_output(sequences, initial_state, mask, training)
         weights = _Numbers(cell.step_weights(training) if fast else None)
         memory = _Numbers(prepared)
 
@@ -195,12 +214,32 @@ class Recurrent(keras.layers.RNN):
             mask,
             self.zero_output_for_mask,
             reset,
+            tree.flatten(start),
             all_outputs=self.return_sequences,
             own_gradient=fast and bool(training),
+            hoist=self.hoist if fast else False,
         )
         if not self.return_sequences:
             return outputs, outputs[:, None], states
         return outputs[-1], ops.swapaxes(outputs, 0, 1), states
+
+    def _loop_with_output(self, sequences, initial_state, mask, training):
+        """Keras' loop for masks on the other backends, where it takes the first state
+        for the output before a masked step: so that output is made the first state."""
+        states = tree.flatten(initial_state)
+        output, _ = self.cell(sequences[:, 0], initial_state)  # for its shape
+        loop = keras.layers.RNN(
+            _WithOutput(self.cell, initial_state, output.shape[-1]),
+            return_sequences=self.return_sequences,
+            go_backwards=self.go_backwards,
+            unroll=self.unroll,
+            zero_output_for_mask=self.zero_output_for_mask,
+        )
+        states = [ops.zeros_like(output), *states]
+        last, outputs, (_, *states) = loop.inner_loop(
+            sequences, states, ops.convert_to_tensor(mask), training
+        )
+        return last, outputs, tree.pack_sequence_as(initial_state, states)
 
     def compute_mask(self, inputs, previous_mask):
         return mask_of_outputs(self, previous_mask)
@@ -244,6 +283,7 @@ class Recurrent(keras.layers.RNN):
         return {
             **super().get_config(),
             "fast": self.fast,
+            "hoist": self.hoist,
             "trainable_state": self.trainable_state,
         }
 
@@ -263,6 +303,61 @@ class Recurrent(keras.layers.RNN):
             yield
         finally:
             self.cell.reset_dropout_masks()
+
+
+class _WithOutput(keras.layers.Layer):
+    """A cell whose first state is the output before."""
+
+    def __init__(self, cell, states, output_size):
+        super().__init__(dtype=cell.dtype_policy)
+        self.cell = cell
+        self.states = states  # only for their nesting
+        self.output_size = output_size
+        self.state_size = [output_size, *tree.flatten(cell.state_size)]
+        self.built = True
+
+    def call(self, inputs, states, training=False):
+        states = tree.pack_sequence_as(self.states, list(states[1:]))
+        output, states = self.cell(inputs, states, training=training)
+        return output, [output, *tree.flatten(states)]
+
+
+def expect_cell(owner, cell):
+    """An error where a whole layer, or no cell at all, is in the place of a cell."""
+    if hasattr(cell, "return_sequences"):
+        inner = getattr(cell, "cell", None)
+        name = "LSTMCell" if inner is None else type(inner).__name__
+        raise ValueError(
+            f"{owner} expected a cell, which does one step; received the layer "
+            f"{type(cell).__name__} '{cell.name}', which runs over a sequence. Give it "
+            f"a cell in its place: {name}(...)."
+        )
+    if not hasattr(cell, "call") or not hasattr(cell, "state_size"):
+        raise ValueError(
+            f"{owner} expected a cell, an object with `call(inputs, states)` and "
+            f"`state_size`; received {cell!r}. Give it a cell, such as LSTMCell(units)."
+        )
+
+
+def expect_mask(layer, names, mask, masked, axis):
+    """An error where `mask` is not (batch, `axis`), the first two axes of `masked`.
+
+    What comes instead is mostly lengths, (batch,), which would fail where nobody can
+    tell why, or be broadcast.
+    """
+    shape = getattr(mask, "shape", None)  # None and lists have none.
+    if shape is None or getattr(shape, "rank", 0) is None:
+        return
+    size = masked.shape[1]
+    if len(shape) in (2, 3) and (None in (shape[1], size) or shape[1] == size):
+        return
+    size = axis if size is None else size
+    raise ValueError(
+        f"{type(layer).__name__} '{layer.name}' expected {names} of shape (batch, "
+        f"{axis}) = ({masked.shape[0]}, {size}), bool; received shape {tuple(shape)}, "
+        f"{keras.backend.standardize_dtype(mask.dtype)}. Turn lengths into a mask by "
+        f"`keras.ops.arange({size}) < lengths[:, None]`."
+    )
 
 
 def mask_of_outputs(layer, previous_mask):
@@ -331,6 +426,7 @@ class CellLayer(Recurrent):
         unroll=False,
         zero_output_for_mask=False,
         fast=True,
+        hoist=None,
         trainable_state=False,
         activity_regularizer=None,
         name=None,
@@ -348,6 +444,7 @@ class CellLayer(Recurrent):
             unroll=unroll,
             zero_output_for_mask=zero_output_for_mask,
             fast=fast,
+            hoist=hoist,
             trainable_state=trainable_state,
             activity_regularizer=activity_regularizer,
             name=name,
@@ -377,6 +474,7 @@ class WrapperCell(keras.layers.Layer):
     """A cell around another cell: same states, same dropout, something added."""
 
     def __init__(self, cell, **kwargs):
+        expect_cell(type(self).__name__, cell)
         super().__init__(**kwargs)
         self.cell = cell
         self.state_size = cell.state_size

@@ -6,6 +6,7 @@ import keras
 from keras import ops, tree
 
 from .attention_rnn import AttentionRNN
+from .minimal import Scan, scans
 from .recurrent import Recurrent, mask_of_outputs
 
 
@@ -26,7 +27,7 @@ class Stacked(keras.layers.Layer):
     The numbers are those of `keras.layers.RNN([cell_0, cell_1, ...])` for the same
     weights, and `get_weights` and `set_weights` have the same order. Every level runs
     through a `Recurrent` of its own over the whole sequence, so that it has the fast
-    loop and its large products.
+    loop and its large products; a level of MinGRUCell or MinLSTMCell is a `Scan`.
 
     Args:
         cells: list of cells, from the lowest level to the highest, of any kinds
@@ -55,6 +56,8 @@ class Stacked(keras.layers.Layer):
         training: bool.
         memory: float tensor, batch first, handed to each level whose cell reads one.
         memory_mask: bool tensor, False where the memory is padding.
+        reset_mask: bool `(batch, time)`; before a step with True all levels of the row
+            start anew from their initial states, see `Recurrent`.
 
     Output:
         `(batch, units)` of the highest level, or `(batch, time, units)` with
@@ -104,7 +107,7 @@ class Stacked(keras.layers.Layer):
         self.fast = fast
         self.seed = seed
         self.levels = [
-            Recurrent(
+            (Scan if scans(cell) else Recurrent)(
                 cell,
                 fast=fast,
                 return_sequences=return_sequences or k + 1 < len(cells),
@@ -146,6 +149,7 @@ class Stacked(keras.layers.Layer):
         memory=None,
         memory_mask=None,
         sequences_mask=None,
+        reset_mask=None,
     ):
         if mask is None:
             mask = sequences_mask
@@ -161,13 +165,17 @@ class Stacked(keras.layers.Layer):
                 initial_state=start,
                 mask=mask,
                 training=training,
+                reset_mask=reset_mask,
                 **(read if _reads(level) else {}),
             )
             y = _upwards(level, y)
             if self.residual and k > 0:
                 y = y + (x if level.return_sequences else x[:, -1])
-            if level.go_backwards and mask is not None:
-                mask = ops.flip(mask, axis=1)
+            if level.go_backwards:  # The next level reads in its order.
+                mask, reset_mask = (
+                    None if m is None else ops.flip(m, axis=1)
+                    for m in (mask, reset_mask)
+                )
             x = y
             states += new
         return (x, *states) if self.return_state else x

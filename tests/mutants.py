@@ -163,9 +163,9 @@ MUTANTS = [
     ),
     Mutant(
         "loop: the bias gets no gradient",
-        "time_loop.py",
-        "_add(d_weights, product.bias, tf.reduce_sum(d_z, axis=0))",
-        "_add(d_weights, product.bias, 0 * tf.reduce_sum(d_z, axis=0))",
+        "products.py",
+        "sums.add_weight(self.bias, tf.reduce_sum(d_z, axis=0))",
+        "sums.add_weight(self.bias, 0 * tf.reduce_sum(d_z, axis=0))",
         LOOP,
     ),
     Mutant(
@@ -177,10 +177,31 @@ MUTANTS = [
     ),
     Mutant(
         "loop: mixed values get no gradient",
-        "time_loop.py",
-        "_add(d_memory, product.values, d_values)",
-        "_add(d_memory, product.values, 0 * d_values)",
+        "products.py",
+        "sums.add_memory(self.values, d_values)",
+        "sums.add_memory(self.values, 0 * d_values)",
         LOOP,
+    ),
+    Mutant(
+        "loop: hoisted inputs without their bias",
+        "products.py",
+        "total = tf.nn.bias_add(total, weights[self.bias])",
+        "pass",
+        LOOP,
+    ),
+    Mutant(
+        "layer: a reset goes back to the state that came in",
+        "recurrent.py",
+        "tree.flatten(start),",
+        "tree.flatten(initial_state),",
+        "layers/test_streaming.py",
+    ),
+    Mutant(
+        "scan: a reset goes back to the state that came in",
+        "minimal.py",
+        "initial_state)[0], reset, start)",
+        "initial_state)[0], reset, tree.flatten(initial_state)[0])",
+        "layers/test_streaming.py",
     ),
     Mutant(
         "dropout: the recurrent mask is forgotten",

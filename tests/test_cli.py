@@ -2,11 +2,12 @@
 
 import json
 import os
+import pathlib
 
 import pytest
 import typer.testing
 
-from saccade.apps import cli
+from saccade.apps import cli, load_config_module
 from saccade.apps.core.config import UserError
 
 
@@ -22,13 +23,13 @@ class FakeRun:
     def predict(self, inputs, **decode):
         FakeRun.asked = (inputs, decode)
         return [
-            {"caption": f"said {i}", "score": -0.5, "ok": i != "bad.png"}
+            {"caption": f"said {i}", "score": -0.5, "ok": "bad" not in i}
             for i in inputs
         ]
 
 
 class FakeApp:
-    trained = loaded = None
+    trained = loaded = described = None
 
     def train(self, config, out, resume):
         FakeApp.trained = (config, out, resume)
@@ -37,6 +38,10 @@ class FakeApp:
     def load(self, folder):
         FakeApp.loaded = folder
         return FakeRun()
+
+    def describe_data(self, config):
+        FakeApp.described = config
+        return {"pictures": 3}
 
 
 @pytest.fixture
@@ -81,6 +86,57 @@ def test_train_help_shows_the_apps_options_and_an_example(saccade):
     assert "--caption-column" in shown and "saccade train captioning --data" in shown
 
 
+def default_shown(help, flag):
+    (row,) = (line for line in help.splitlines() if line.split()[:1] == [flag])
+    return row.split()[1]
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--data", "somewhere"], ["--preset", "tiny", "--rounds=9"]]
+)
+def test_train_help_shows_what_the_same_words_train_with(saccade, words):
+    shown = saccade("train", "captioning", *words, "--help").output
+    assert saccade("train", "captioning", *words).exit_code == 0
+    config = FakeApp.trained[0]
+    for name in ("data", "image_size", "steps", "rounds", "builtin_size"):
+        flag = "--" + name.replace("_", "-")
+        assert default_shown(shown, flag) == str(getattr(config, name))
+
+
+def test_data_describes_what_the_same_words_train_with(saccade):
+    for words in ([], ["--data=somewhere"], ["--preset", "tiny", "--split=80/10/10"]):
+        saccade("data", "captioning", *words)
+        saccade("train", "captioning", *words)
+        assert FakeApp.described == FakeApp.trained[0]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+@pytest.mark.parametrize("app", [[], ["captioning"]], ids=["no_app", "app"])
+def test_help_shows_the_decode_options_with_their_defaults(saccade, verb, app):
+    shown = saccade(verb, *app, "--help")
+    assert shown.exit_code == 0
+    decode = load_config_module("captioning").Decode()
+    for name, value in vars(decode).items():
+        assert default_shown(shown.output, "--" + name.replace("_", "-")) == str(value)
+    assert f"saccade {verb} captioning" in shown.output and "--beam 5" in shown.output
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict"])
+def test_without_an_app_the_help_is_shown_and_the_status_is_2(saccade, verb):
+    shown = saccade(verb)
+    assert shown.exit_code == 2
+    assert f"Example: saccade {verb}" in shown.output
+
+
+def test_train_says_why_there_are_no_scores(saccade, monkeypatch):
+    monkeypatch.setattr(FakeRun, "metrics", {})
+    done = saccade("train", "captioning")
+    assert done.exit_code == 0
+    assert "No scores: the test split is empty." in done.output
+    assert f"saccade evaluate captioning {FakeRun.folder} --data" in done.output
+    assert f"run: {FakeRun.folder}" in done.output
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -90,7 +146,7 @@ def test_train_help_shows_the_apps_options_and_an_example(saccade):
         (["train", "captioning", "--preset=huge"], "tiny, default, pictures, paper"),
         (["train", "captionin"], "captioning"),
         (["predict", "captioning"], "at least one input"),
-        (["predict", "captioning", "no-such-*.png"], "No file matches"),
+        (["data", "captioning", "--preset=huge"], "tiny, default, pictures, paper"),
         (["evaluate", "captioning", "--beam=0"], "beam"),
     ],
 )
@@ -173,11 +229,32 @@ def test_predict_takes_files_patterns_and_standard_input(
     assert FakeRun.asked[0] == ["x.png", "a.png", "b.png", "y.png", "z.png"]
 
 
-def test_predict_prints_a_line_per_input_and_fails_for_a_broken_one(saccade):
-    done = saccade("predict", "captioning", "good.png", "bad.png")
-    assert "good.png: said good.png  (-0.50)" in done.output
-    assert "bad.png: could not be read" in done.output
+def test_predict_prints_a_line_per_input_and_fails_for_bad_ones(
+    saccade, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("bad.png").write_bytes(b"no picture")
+    pathlib.Path("bad").mkdir()
+    inputs = ["bad.png", "gone-bad.png", "bad-*.png", "bad", "good.png"]
+    # The first plain word would be the run, were it a folder.
+    done = saccade("predict", "captioning", *inputs)
+    assert FakeRun.asked[0] == inputs
+    assert done.stdout == "good.png: said good.png  (-0.50)\n"
+    assert done.stderr.splitlines() == [
+        "bad.png: could not be read",
+        "gone-bad.png: there is no such file",
+        "bad-*.png: there is no such file",
+        "bad: is a folder; name its files, as 'bad/*'",
+    ]
     assert done.exit_code == 1
+    assert saccade("predict", "captioning", "good.png").exit_code == 0
+
+
+def test_a_file_with_brackets_in_its_name_is_no_pattern(saccade, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("cat[1].png").write_bytes(b"")
+    saccade("predict", "captioning", "cat[1].png")
+    assert FakeRun.asked[0] == ["cat[1].png"]
 
 
 def test_predict_json_has_an_object_per_line(saccade):

@@ -77,7 +77,7 @@ class Config:
 
     # Training
     minutes: float = field(
-        15.0, "time budget, turned into --steps at the start", low=0.01
+        15.0, "time budget where --steps is 0, which it then sets", low=0.01
     )
     steps: int = field(0, "training steps; 0: as many as fit into --minutes", low=0)
     rounds: int = field(

@@ -82,6 +82,18 @@ def load_data(config):
     return split_rows(config, checked(config, rows))
 
 
+def why_no_test(config):
+    """Why the test split of this data is empty: half a sentence."""
+    if config.data.startswith("tfds:"):
+        return f"{config.data} holds no two pictures beside those for training"
+    if config.split_column:
+        return f"no row of {config.data} has test in the column {config.split_column!r}"
+    return (
+        f"--split={config.split} gives it no picture of {config.data}; a larger last "
+        "number, as in 80/10/10, or more pictures would"
+    )
+
+
 def learn(config, splits):
     """The vocabulary of the training captions, and the longest caption's length."""
     sentences = [s for captions in splits.train.captions for s in captions]

@@ -150,15 +150,15 @@ def predict(model, config, vocabulary, inputs, options):
 
     Returns:
         per picture: `caption` str, `score` float (natural log of its probability),
-        `ok` bool, `tokens` and, with attention, `words` and `attention`
-        (words, regions).
+        `ok` bool, `tokens` and, with attention, `attention` (words, regions). A file
+        that is missing or is no picture has `ok` False and an empty caption.
     """
     return from_signature(responder(model, config, vocabulary, options), inputs)
 
 
 def from_signature(respond, inputs):
     """As `predict`, through a function of image_bytes: a graph or an export's."""
-    contents = [read_bytes(item) for item in inputs]
+    contents = [_bytes_or_none(item) for item in inputs]
     answers = []
     for i in range(0, len(contents), BATCH):
         batch = respond(image_bytes=tf.constant(contents[i : i + BATCH]))
@@ -221,6 +221,14 @@ def read_bytes(item):
     return path.read_bytes()
 
 
+def _bytes_or_none(item):
+    """The bytes of a picture, no bytes where there are none: the graph says so."""
+    try:
+        return read_bytes(item)
+    except (UserError, OSError):
+        return b""
+
+
 def evaluate(model, config, vocabulary, examples, options):
     """Test figures from free-running decoding; `decode` says how it decoded.
 
@@ -229,7 +237,8 @@ def evaluate(model, config, vocabulary, examples, options):
     share of the map inside its box, `object_area` the box's share of the picture,
     `attention_ratio` the quotient of the two.
     """
-    answers = predict(model, config, vocabulary, examples.files, options)
+    pictures = [read_bytes(file) for file in examples.files]  # raises for a lost one
+    answers = predict(model, config, vocabulary, pictures, options)
     references = [vocabulary.canonical(c) for c in examples.captions]
     said = [a["caption"] for a in answers]
     figures = caption_metrics(said, references, config.units)

@@ -13,6 +13,7 @@ The command line and the notebooks are thin over this.
 import dataclasses
 import datetime
 import json
+import logging
 import pathlib
 import types
 
@@ -21,6 +22,8 @@ import tensorflow as tf
 
 from .config import UserError, from_json, to_json
 from .training import write_text
+
+log = logging.getLogger("saccade")
 
 RUNS = pathlib.Path("runs")
 
@@ -33,6 +36,7 @@ class App:
             `preset_for(data)` -> the name of the one that suits a value of --data.
     data:   `load_data(config)` -> splits with .train, .validation, .test;
             `describe(splits)` -> dict of facts for people;
+            `why_no_test(config)` -> why the data has no test split: half a sentence;
             `example()` -> one raw request as a client sends it;
             `learn(config, splits)` -> (config, assets), what must be learned from the
             data before a model can be built, a vocabulary for instance, with
@@ -89,7 +93,8 @@ class App:
             resume: go on from the last checkpoint in `out` (None: the newest run).
 
         Returns:
-            the Run, with the best weights and the test figures in `metrics`.
+            the Run, with the best weights and the test figures in `metrics`; without
+            a test split a warning comes first, and `metrics` is empty.
         """
         if resume:
             folder = pathlib.Path(out) if out else self._newest()
@@ -99,6 +104,11 @@ class App:
             folder = self._new_folder(out)
         keras.utils.set_random_seed(config.seed)
         splits = self.data.load_data(config)
+        if not len(splits.test):  # Said now, when it can still be mended.
+            log.warning(
+                "There will be no scores: the test split is empty, because %s.",
+                self.data.why_no_test(config),
+            )
         config, assets = self.data.learn(config, splits)
         model = self.model.build_model(config, assets)
 
@@ -189,11 +199,13 @@ class Run:
         if isinstance(data, str):
             config = dataclasses.replace(self.config, data=data)
             data = self.app.data.load_data(config).test
-        if not len(data):
-            raise UserError(
-                "The test split is empty: there is nothing to evaluate. Give the data "
-                "a test split, or more pictures."
-            )
+            if not len(data):
+                raise UserError(
+                    "There is nothing to evaluate: the test split is empty, because "
+                    f"{self.app.data.why_no_test(config)}."
+                )
+        elif not len(data):
+            raise UserError("There is nothing to evaluate: received no examples.")
         figures = self.app.serve.evaluate(
             self.model, self.config, self.assets, data, _options(self.app, options)
         )

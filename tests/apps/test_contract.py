@@ -427,6 +427,17 @@ def test_a_batch_of_bad_input_only(loaded, expected, good):
     expected.judge_bad(arrays(outputs), 0)
 
 
+def test_a_missing_file_spoils_no_other_input(app, run, export, good, tmp_path):
+    (inputs,) = good.values()
+    with_gap = [inputs[0], str(tmp_path / "gone"), inputs[1]]
+    for door in (run, app.load(export)):
+        answers = door.predict(with_gap)
+        assert [said["ok"] for said in answers] == [True, False, True]
+        alone = door.predict(inputs[:2])
+        for got, said in zip(answers[::2], alone, strict=True):
+            assert got["tokens"] == said["tokens"]
+
+
 def test_zero_length_batch(loaded, good):
     function = loaded.signatures["serving_default"]
     some = function(**tensors(good))

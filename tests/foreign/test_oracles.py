@@ -9,221 +9,238 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from .oracle_cases import FEATURES, LENGTHS, MASK, TIME, UNITS, Case, need
+from saccade.layers import Bidirectional, Stacked
 
-oracle = pytest.mark.oracle
-each_seed = pytest.mark.parametrize("seed", range(2))
-
-
-def same(ours, theirs, atol=2e-6):
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=atol)
-
-
-def batch_first(y):
-    """ONNX' Y (time, 1, batch, units) as (batch, time, units)."""
-    return y[:, 0].swapaxes(0, 1)
-
-
-ALL = {"return_sequences": True, "return_state": True}
+from .oracle_cases import (
+    ALL,
+    BATCH,
+    CUT,
+    FEATURES,
+    LENGTHS,
+    MASK,
+    TIME,
+    UNITS,
+    Case,
+    both_directions,
+    built,
+    by_level,
+    each_module,
+    each_node,
+    each_seed,
+    layout_of_ours,
+    oracle,
+    random_states,
+    run_onnx,
+    run_reference,
+    run_torch,
+    same,
+    torch_module,
+)
 
 
 @each_seed
-@pytest.mark.parametrize("peephole", [False, True])
-def test_lstm_equals_the_tensorflow_kernel(seed, peephole):
-    case = Case(seed, gates=4)
-    layer = case.lstm(peephole, **ALL)
-    kernel, recurrent, bias, *peepholes = (w.numpy() for w in layer.trainable_weights)
+@pytest.mark.parametrize("name", ["lstm", "lstm, peephole"])
+def test_lstm_equals_the_tensorflow_kernel(name, seed):
+    case = Case(name, seed)
+    kernel, recurrent, bias, *peepholes = case.weights
+    h, c = case.states
 
     def blocks(a):  # i, f, c, o -> i, c, f, o
         i, f, c, o = np.split(a, 4, axis=-1)
         return np.concatenate([i, c, f, o], axis=-1)
 
-    p_i, p_f, p_o = peepholes[0] if peephole else np.zeros((3, UNITS), "float32")
+    p_i, p_f, p_o = peepholes[0] if peepholes else np.zeros((3, UNITS), "float32")
     _, cells, _, _, _, _, outputs = tf.raw_ops.BlockLSTM(
         seq_len_max=TIME,
         x=case.x.swapaxes(0, 1),
-        cs_prev=case.c,
-        h_prev=case.h,
+        cs_prev=c,
+        h_prev=h,
         w=blocks(np.concatenate([kernel, recurrent])),
         wci=p_i,
         wcf=p_f,
         wco=p_o,
         b=blocks(bias),
         forget_bias=0.0,
-        cell_clip=-1.0,
-        use_peephole=peephole,
+        cell_clip=-1.0,  # none
+        use_peephole=bool(peepholes),
     )
-    ours = layer(case.x, initial_state=[case.h, case.c])
+    ours = case.layer(**ALL)(case.x, initial_state=case.states)
     same(ours, [np.swapaxes(outputs, 0, 1), outputs[-1], cells[-1]])
 
 
-def reference(module, helper, inputs, **options):
-    """ONNX' NumPy code for one node: its outputs."""
-    nodes = need(f"onnx.backend.test.case.node.{module}")
-    return getattr(nodes, helper)(**inputs, **options).step()
+@oracle
+@each_seed
+@each_node
+def test_equals_the_onnx_reference(name, seed):
+    case = Case(name, seed)
+    ours = case.layer(**ALL)(case.x, initial_state=case.states)
+    same(ours, run_reference(case.op, case.inputs, **case.attributes))
 
 
 @oracle
 @each_seed
-@pytest.mark.parametrize("peephole", [False, True])
-def test_lstm_equals_the_onnx_reference(seed, peephole):
-    case = Case(seed, gates=4)
-    names = "XWRBhcP" if peephole else "XWRBhc"
-    y, h, c = reference("lstm", "LSTMHelper", case.onnx(names))
-    layer = case.lstm(peephole, **ALL)
-    ours = layer(case.x, initial_state=[case.h, case.c])
-    same(ours, [batch_first(y), h[0], c[0]])
+@each_node
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_equals_onnxruntime_with_lengths(name, seed, direction):
+    case, other = Case(name, seed), Case(name, seed + 10)
+    inputs, states = case.inputs, case.states
+    backward = direction == "reverse"
+    layer = case.layer(go_backwards=backward, **CUT)
+    if direction == "bidirectional":
+        inputs = both_directions(inputs, other.inputs)
+        states = [*states, *other.states]
+        layer = built(Bidirectional(case.make(**CUT)))
+        layer.set_weights([*case.weights, *other.weights])
+    y, *last = layer(case.x, initial_state=states, mask=MASK)
+    ours = [y[:, ::-1] if backward else y, *last]
+    attributes = {"direction": direction, **case.attributes}
+    same(ours, run_onnx(case.op, inputs, **attributes))
+
+
+# torch.nn, in float64: what differs there is no rounding.
+
+F64 = {"dtype": "float64"}
+NETS = {
+    "one level": {},
+    "two levels": {"num_layers": 2},
+    "two directions": {"bidirectional": True},
+    "two levels, two directions": {"num_layers": 2, "bidirectional": True},
+}
 
 
 @oracle
-@each_seed
-@pytest.mark.parametrize("reset_after", [False, True])
-def test_gru_equals_the_onnx_reference(seed, reset_after):
-    case = Case(seed, gates=3)
-    y, h = reference(
-        "gru", "GRUHelper", case.onnx(), linear_before_reset=int(reset_after)
-    )
-    ours = case.gru(reset_after, **ALL)(case.x, initial_state=[case.h])
-    same(ours, [batch_first(y), h[0]])
+@each_module
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize(
+    ("packed", "training"),
+    [(False, True), (True, True), (True, False)],
+    ids=["whole", "packed", "packed, not in training"],
+)
+def test_results_and_all_gradients_equal_torch(case, net, packed, training):
+    """In training the loop has a gradient of its own, else TensorFlow's."""
+    torch, module, kind, options = torch_module(case, **NETS[net])
+    module.double()
+
+    def run(x, states):
+        return run_by_level(torch, module, x, states, packed)
+
+    net, cells = our_net(kind, options, module.num_layers, module.bidirectional)
+    compare_with_torch(torch, [module], run, net, cells, packed, training)
 
 
 @oracle
-@each_seed
-def test_elman_equals_the_onnx_reference(seed):
-    case = Case(seed, gates=1)
-    y, h = reference("rnn", "RNNHelper", case.onnx())
-    same(case.elman(**ALL)(case.x, initial_state=[case.h]), [batch_first(y), h[0]])
+@pytest.mark.parametrize("case", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("packed", [False, True], ids=["whole", "packed"])
+def test_a_stack_in_both_directions_equals_two_of_torch(case, packed):
+    """Bidirectional(Stacked): two stacks, of which one reads the rows turned round."""
+    torch, forward, kind, options = torch_module(case, seed=0, num_layers=2)
+    _, backward, _, _ = torch_module(case, seed=1, num_layers=2)
+    forward.double()
+    backward.double()
+    steps = np.arange(TIME)
+    ends = LENGTHS[:, None] if packed else np.full((BATCH, 1), TIME)
+    order = torch.tensor(np.where(steps < ends, ends - 1 - steps, steps))
+
+    def turned(rows):
+        return rows[torch.arange(BATCH)[:, None], order]
+
+    def run(x, states):
+        half = len(states) // 2
+        f, last_f = run_by_level(torch, forward, x, states[:half], packed)
+        b, last_b = run_by_level(torch, backward, turned(x), states[half:], packed)
+        return torch.cat([f, turned(b)], dim=-1), [*last_f, *last_b]
+
+    cells = [kind.cell_class(UNITS, **options, **F64) for _ in range(2)]
+    layer = built(Bidirectional(Stacked(cells, **CUT, **F64), **F64))
+    halves = (layer.forward_layer, layer.backward_layer)
+    cells = [level.cell for half in halves for level in half.levels]
+    compare_with_torch(torch, [forward, backward], run, [layer], cells, packed, True)
 
 
-def run_onnx(op, inputs, outputs, **attributes):
-    """One node in onnxruntime, every row cut at its length."""
-    onnx, runtime = need("onnx"), need("onnxruntime")
-    order = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-    inputs = {**inputs, "sequence_lens": LENGTHS.astype("int32")}
-    names = [name if name in inputs else "" for name in order]
-    while not names[-1]:
-        names.pop()
-    types = onnx.helper.np_dtype_to_tensor_dtype
-    value = onnx.helper.make_tensor_value_info
-    node = onnx.helper.make_node(op, names, outputs, hidden_size=UNITS, **attributes)
-    graph = onnx.helper.make_graph(
-        [node],
-        op,
-        [value(n, types(a.dtype), a.shape) for n, a in inputs.items()],
-        [value(n, onnx.TensorProto.FLOAT, None) for n in outputs],
-    )
-    opset = [onnx.helper.make_opsetid("", 14)]
-    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
-    session = runtime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    y, *states = session.run(outputs, inputs)
-    return [batch_first(y), *(s[0] for s in states)]
+def run_by_level(torch, module, x, states, packed):
+    """y and the last states, from initial states by level, which is how ours have them.
 
-
-CUT = {**ALL, "zero_output_for_mask": True}
-
-
-@oracle
-@each_seed
-@pytest.mark.parametrize("peephole", [False, True])
-def test_lstm_equals_onnxruntime_with_lengths(seed, peephole):
-    case = Case(seed, gates=4)
-    names = "XWRBhcP" if peephole else "XWRBhc"
-    theirs = run_onnx("LSTM", case.onnx(names), ["Y", "Y_h", "Y_c"])
-    layer = case.lstm(peephole, **CUT)
-    same(layer(case.x, initial_state=[case.h, case.c], mask=MASK), theirs)
-
-
-@oracle
-@each_seed
-@pytest.mark.parametrize("reset_after", [False, True])
-def test_gru_equals_onnxruntime_with_lengths(seed, reset_after):
-    case = Case(seed, gates=3)
-    theirs = run_onnx(
-        "GRU", case.onnx(), ["Y", "Y_h"], linear_before_reset=int(reset_after)
-    )
-    layer = case.gru(reset_after, **CUT)
-    same(layer(case.x, initial_state=[case.h], mask=MASK), theirs)
-
-
-@oracle
-@each_seed
-def test_elman_equals_onnxruntime_with_lengths(seed):
-    case = Case(seed, gates=1)
-    theirs = run_onnx("RNN", case.onnx(), ["Y", "Y_h"])
-    same(case.elman(**CUT)(case.x, initial_state=[case.h], mask=MASK), theirs)
-
-
-def torch_layer(name, case, gates):
-    """torch.nn.<name> with the weights of the case; gates: ONNX' in torch's order."""
-    torch = need("torch")
-
-    def blocks(a):
-        a = a.reshape(len(gates), UNITS, -1)[gates].reshape(len(gates) * UNITS, -1)
-        return torch.tensor(np.ascontiguousarray(a))
-
-    theirs = getattr(torch.nn, name)(FEATURES, UNITS, batch_first=True)
-    bias = case.b.reshape(2, -1)
-    with torch.no_grad():
-        theirs.weight_ih_l0.copy_(blocks(case.w))
-        theirs.weight_hh_l0.copy_(blocks(case.r))
-        theirs.bias_ih_l0.copy_(blocks(bias[0])[:, 0])
-        theirs.bias_hh_l0.copy_(blocks(bias[1])[:, 0])
-    return torch, theirs
-
-
-def compare_with_torch(ours, case, torch, theirs, states, columns):
-    """Outputs, and gradients of sum(y^2) by inputs, states and both kernels.
-
-    columns: for each block of torch's rows, the block of our columns.
+    packed: every row is cut at its length and y then padded with zeros.
     """
-    x = torch.tensor(case.x, requires_grad=True)
-    start = [torch.tensor(s[None], requires_grad=True) for s in states]
-    y, _ = theirs(x, tuple(start) if len(start) > 1 else start[0])
-    (y**2).sum().backward()
+    kinds = 2 if module.mode == "LSTM" else 1
+    states = [torch.stack(states[k::kinds]) for k in range(kinds)]
+    if not packed:
+        y, last = run_torch(module, x, states)
+        return y, by_level(last)
+    rows = torch.nn.utils.rnn.pack_padded_sequence(
+        x, torch.tensor(LENGTHS), batch_first=True, enforce_sorted=False
+    )
+    rows, last = run_torch(module, rows, states)
+    y, _ = torch.nn.utils.rnn.pad_packed_sequence(
+        rows, batch_first=True, total_length=TIME
+    )
+    return y, by_level(last)
 
-    inputs = [tf.constant(a) for a in (case.x, *states)]
+
+def our_net(kind, options, levels, bidirectional):
+    """Our layers, called one after the other, and their cells in torch's order."""
+    loop = {**CUT, **F64}
+    if bidirectional:
+        sizes = [FEATURES] + [2 * UNITS] * (levels - 1)
+        net = [
+            built(Bidirectional(kind(UNITS, **options, **loop), **F64), size)
+            for size in sizes
+        ]
+        pairs = [(layer.forward_layer, layer.backward_layer) for layer in net]
+        return net, [half.cell for pair in pairs for half in pair]
+    if levels == 1:
+        layer = built(kind(UNITS, **options, **loop))
+        return [layer], [layer.cell]
+    cells = [kind.cell_class(UNITS, **options, **F64) for _ in range(levels)]
+    return [built(Stacked(cells, **loop))], cells
+
+
+def run_net(net, x, states, **call):
+    """y, and the last states from the first layer to the last."""
+    share = len(states) // len(net)
+    y, last = x, []
+    for k, layer in enumerate(net):
+        start = states[k * share : (k + 1) * share]
+        y, *new = layer(y, initial_state=start, **call)
+        last += new
+    return [y, *last]
+
+
+def compare_with_torch(torch, modules, run, net, cells, packed, training):
+    """Results, and gradients of the sum of their squares by inputs, initial states,
+    and every kernel and bias.
+
+    Args:
+        modules: torch's; run: what does their work, (x, initial states) -> (y, last
+            states), the states by level as ours.
+        net: our layers, to be called one after the other; cells: theirs, in the order
+            of torch's weights.
+    """
+    x = torch.tensor(Case("rnn").x, dtype=torch.float64)
+    start = []
+    for seed, module in enumerate(modules):
+        start += by_level(random_states(torch, module, seed))
+    for tensor in (x, *start):
+        tensor.requires_grad_()
+    y, last = run(x, start)
+    theirs = [y, *last]
+    sum((result**2).sum() for result in theirs).backward()
+
+    names = ("kernel", "recurrent_kernel", "bias")[: 3 if modules[0].bias else 2]
+    weights = [getattr(cell, name) for cell in cells for name in names]
+    values = [value for module in modules for value in layout_of_ours(module)]
+    for weight, value in zip(weights, values, strict=True):
+        weight.assign(value)
+    inputs = [tf.constant(tensor.detach()) for tensor in (x, *start)]
+    mask = MASK if packed else None
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        outputs = ours(inputs[0], initial_state=inputs[1:])
-        loss = tf.reduce_sum(outputs**2)
-    kernels = [ours.cell.kernel.value, ours.cell.recurrent_kernel.value]
-    gradients = tape.gradient(loss, [*inputs, *kernels])
+        ours = run_net(net, inputs[0], inputs[1:], mask=mask, training=training)
+        loss = sum(tf.reduce_sum(result**2) for result in ours)
+    gradients = tape.gradient(loss, [*inputs, *(w.value for w in weights)])
 
-    same([outputs], [y.detach()])
-    same(gradients[:-2], [x.grad, *(s.grad[0] for s in start)], atol=1e-5)
-    for gradient, weight in zip(
-        gradients[-2:], (theirs.weight_ih_l0, theirs.weight_hh_l0), strict=True
-    ):
-        blocks = weight.grad.numpy().reshape(len(columns), UNITS, -1)[columns]
-        same([gradient], [blocks.reshape(len(columns) * UNITS, -1).T], atol=2e-5)
-
-
-@oracle
-@each_seed
-def test_lstm_and_its_gradients_equal_torch(seed):
-    case = Case(seed, gates=4)
-    torch, theirs = torch_layer("LSTM", case, gates=[0, 2, 3, 1])  # i, f, g, o
-    ours = case.lstm(False, return_sequences=True)
-    states = [case.h, case.c]
-    compare_with_torch(ours, case, torch, theirs, states, columns=[0, 1, 2, 3])
-
-
-@oracle
-@each_seed
-def test_gru_and_its_gradients_equal_torch(seed):
-    case = Case(seed, gates=3)
-    torch, theirs = torch_layer("GRU", case, gates=[1, 0, 2])  # r, z, n
-    ours = case.gru(True, return_sequences=True)
-    compare_with_torch(ours, case, torch, theirs, [case.h], columns=[1, 0, 2])
-
-
-@oracle
-@each_seed
-def test_elman_and_its_gradients_equal_torch(seed):
-    case = Case(seed, gates=1)
-    torch, theirs = torch_layer("RNN", case, gates=[0])
-    ours = case.elman(return_sequences=True)
-    compare_with_torch(ours, case, torch, theirs, [case.h], columns=[0])
+    same(ours, [result.detach() for result in theirs], atol=1e-11)
+    expected = [tensor.grad for tensor in (x, *start)]
+    for module in modules:
+        expected += layout_of_ours(module, gradients=True)
+    same(gradients, expected, atol=1e-10)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from saccade.layers import (
+    LSTM,
     AttentionRNN,
     BahdanauAttention,
     ConditionedCell,
@@ -139,6 +140,41 @@ def test_an_inner_conditioned_cell_sees_the_mean_region():
     np.testing.assert_allclose(result["outputs"], expected["outputs"], atol=1e-6)
 
 
+def test_a_layer_in_the_place_of_the_cell_is_an_error():
+    expected = (
+        "^AttentionRNN expected a cell, which does one step; received the layer LSTM "
+        r"'whole', .* a cell in its place: LSTMCell\(\.\.\.\)\."
+    )
+    with pytest.raises(ValueError, match=expected):
+        AttentionRNN(LSTM(UNITS, name="whole"), BahdanauAttention(SCORERS))
+    with pytest.raises(ValueError, match="^AttentionRNN expected a cell.*<Dense"):
+        AttentionRNN(keras.layers.Dense(UNITS), BahdanauAttention(SCORERS))
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["state", "own_state"])
+@pytest.mark.parametrize("shape", [(BATCH,), (BATCH, 1)], ids=str)
+def test_lengths_in_the_place_of_memory_mask_are_an_error(given, shape):
+    layer = make()
+    x, memory = data()
+    states = layer.initial_state_from(memory) if given else None
+    lengths = np.arange(BATCH).reshape(shape) + 1
+    with pytest.raises(ValueError) as refused:
+        layer(x, memory=memory, memory_mask=lengths, initial_state=states)
+    said = str(refused.value)
+    assert f"`memory_mask` of shape (batch, regions) = ({BATCH}, {REGIONS})" in said
+    assert f"received shape {shape}, int64" in said
+    assert f"`keras.ops.arange({REGIONS}) < lengths[:, None]`" in said
+
+
+@pytest.mark.parametrize("argument", ["mask", "sequences_mask", "reset_mask"])
+def test_lengths_in_the_place_of_the_other_masks_are_an_error(argument):
+    layer = make()
+    x, memory = data()
+    expected = rf"AttentionRNN '.*' expected .*`{argument}`.* \(batch, time\)"
+    with pytest.raises(ValueError, match=expected):
+        layer(x, memory=memory, **{argument: np.arange(BATCH) + 1})
+
+
 def test_padded_steps_have_no_weights_and_keep_the_states():
     layer = make(attention=HardAttention)
     x, memory = data()
@@ -180,19 +216,26 @@ def test_penalty_is_the_doubly_stochastic_one(masked):
     assert make().losses == []
 
 
-def test_gradients():
-    layer = make(GRUCell, dtype="float64")
+@pytest.mark.parametrize("attention", [BahdanauAttention, HardAttention])
+def test_gradients(attention):
+    """Through the first state, which comes from the memory, and all weights. Hard
+    attention passes none through its choice, which small moves do not change."""
+    layer = make(GRUCell, attention, dtype="float64")
     x, memory = data("float64")
-    start = normal(BATCH, UNITS, seed=3, dtype="float64")
-    mix = normal(BATCH, TIME, UNITS, seed=4, dtype="float64")
+    mix = normal(BATCH, TIME, UNITS + REGIONS, seed=4, dtype="float64")
+    rest = [w.value for w in layer.non_trainable_variables]
 
     def function(tensors):
-        x, memory, start = tensors
-        result = layer(x, memory=memory, initial_state=[start], memory_mask=VALUES_MASK)
-        return tf.reduce_sum(result["outputs"] * mix)
+        x, memory, *weights = tensors
+        result, _ = layer.stateless_call(
+            weights, rest, x, memory=memory, memory_mask=VALUES_MASK, mask=PADDING
+        )
+        seen = tf.concat([result["outputs"], result["weights"]], axis=-1)
+        return tf.reduce_sum(seen * mix)
 
-    # The softmax is computed in float32, which bounds what differences can show.
-    check_gradients(function, [x, memory, start], step=1e-2, tolerance=2e-3)
+    check_gradients(
+        function, [x, memory, *(w.numpy() for w in layer.trainable_weights)]
+    )
 
 
 def test_values_are_projected_once_outside_of_the_loop():

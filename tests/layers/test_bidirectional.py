@@ -18,6 +18,7 @@ from saccade.layers import (
     Recurrent,
 )
 from saccade.layers.bidirectional import Bidirectional
+from saccade.layers.minimal import MinLSTM, MinLSTMCell
 from saccade.layers.stacked import Stacked
 
 from .helpers import (
@@ -192,6 +193,78 @@ def test_fast_equals_slow_with_all_gradients(mask):
         results.append([outputs, tape.gradient(value, sources)])
     all_equal(results[0][0], results[1][0])
     all_equal(results[0][1], results[1][1], atol=1e-4)
+
+
+# Resets
+
+
+RESET = np.zeros((BATCH, TIME), bool)
+RESET[0, 0] = RESET[1, 3] = RESET[2, [1, 3]] = RESET[3, 2] = True
+RESETTABLE = {
+    **{kind: make for kind, make in LAYERS.items() if kind != "keras"},
+    "min-lstm": lambda **options: MinLSTM(UNITS, **options),
+    "stacked-min-lstm": lambda **options: Stacked(
+        [MinLSTMCell(UNITS), GRUCell(UNITS)], **options
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RESETTABLE)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("training", [False, True])
+def test_a_row_with_resets_equals_its_pieces_alone(kind, mask, training):
+    """In both directions: forwards from its start, backwards from its end."""
+    layer = Bidirectional(RESETTABLE[kind](return_sequences=True, return_state=True))
+    layer.build(X.shape)
+    randomise(layer)
+    mask = np.ones((BATCH, TIME), bool) if MASKS[mask] is None else MASKS[mask]
+    states = some_states(layer)
+    outputs, *last = layer(
+        X, initial_state=states, mask=mask, reset_mask=RESET, training=training
+    )
+    half = len(states) // 2
+    for row in range(BATCH):
+        borders = [t for t in np.flatnonzero(RESET[row]) if t > 0]
+        pieces = np.split(np.arange(TIME), borders)
+        alone, ends = [], []
+        for piece in pieces:
+            here = np.ix_([row], piece)
+            start = [s[[row]].copy() for s in states]
+            if 0 not in piece or RESET[row, 0]:  # behind a reset: the layer's own
+                start[:half] = [0 * s for s in start[:half]]
+            if TIME - 1 not in piece:
+                start[half:] = [0 * s for s in start[half:]]
+            y, *end = layer(
+                X[here], initial_state=start, mask=mask[here], training=training
+            )
+            alone.append(y[0])
+            ends.append([s[0] for s in end])
+        np.testing.assert_allclose(outputs[row], np.concatenate(alone), atol=1e-6)
+        expected = [*ends[-1][:half], *ends[0][half:]]
+        all_equal([s[row] for s in last], expected)
+
+
+def test_the_last_outputs_of_a_row_with_resets():
+    """Of its last piece forwards, of its first piece backwards."""
+    layer = make("gru")
+    f, b = np.split(layer(X, reset_mask=RESET), 2, axis=-1)
+    last, first = layer(X[2:3, 3:]), layer(X[2:3, :1])
+    np.testing.assert_allclose(f[2], last[0, :UNITS], atol=1e-6)
+    np.testing.assert_allclose(b[2], first[0, UNITS:], atol=1e-6)
+
+
+def test_resets_are_an_input_of_a_model():
+    x, reset = keras.Input((None, FEATURES)), keras.Input((None,), dtype="bool")
+    layer = make("stacked", return_sequences=True)
+    model = keras.Model([x, reset], layer(x, reset_mask=reset))
+    expected = layer(X, reset_mask=RESET)
+    np.testing.assert_allclose(model([X, RESET]), expected, atol=1e-6)
+    assert not np.allclose(expected, layer(X), atol=1e-2)
+
+
+def test_resets_for_a_layer_that_takes_none_are_an_error():
+    with pytest.raises(ValueError, match="LSTM 'forward_deaf' takes none"):
+        Bidirectional(keras.layers.LSTM(3, name="deaf"))(X, reset_mask=RESET)
 
 
 # Two layers that differ

@@ -18,6 +18,7 @@ from saccade.layers import (
     Recurrent,
     diagnostics,
 )
+from saccade.layers.bidirectional import Bidirectional
 from saccade.layers.diagnostics import (
     clipped_share,
     gradient_flow,
@@ -25,6 +26,8 @@ from saccade.layers.diagnostics import (
     step_gains,
     step_jacobians,
 )
+from saccade.layers.minimal import MinGRUCell
+from saccade.layers.stacked import Stacked
 
 from .helpers import BATCH, FEATURES, MASKS, TIME, UNITS, normal, randomise, weights_of
 
@@ -41,6 +44,12 @@ LAYERS = {
             [ElmanCell(UNITS, dtype="float64"), GRUCell(UNITS, dtype="float64")],
             dtype="float64",
         ),
+        **FLOAT64,
+    ),
+    "stacked": lambda: Stacked(
+        [GRUCell(UNITS, dtype="float64"), MinGRUCell(UNITS, dtype="float64")],
+        residual=True,
+        dropout=0.5,
         **FLOAT64,
     ),
 }
@@ -122,7 +131,7 @@ def test_jacobians_of_reversed_time_are_those_of_the_reversed_sequence():
     )
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm peephole", "stack"])
+@pytest.mark.parametrize("name", ["gru", "lstm peephole", "stack", "stacked"])
 def test_jacobians_equal_differences_of_the_whole_state(name):
     layer, x = built(name), sequences()[:, :1]
     flat, shift = keras.tree.flatten(states_of(layer)), 1e-6
@@ -181,6 +190,41 @@ def test_a_layer_that_reads_a_memory():
     )
 
 
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_a_stack_of_levels_with_a_memory(go_backwards):
+    """One array per state, from the lowest level to the highest."""
+    cells = [LSTMCell(2), ConditionedCell(ElmanCell(UNITS))]
+    layer = Stacked(cells, return_state=True, go_backwards=go_backwards)
+    vector, x = normal(BATCH, 2, seed=6), sequences()
+    gradient_flow(layer, x, memory=vector)  # builds the layer
+    randomise(layer)
+    start = [tf.zeros((BATCH, size)) for size in (2, 2, UNITS)]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(start)
+        _, *last = layer(x, initial_state=start, memory=vector)
+        last = [tf.unstack(state, axis=-1) for state in last]
+    flow = gradient_flow(layer, x, memory=vector)
+    for norms, after, before in zip(flow, last, start, strict=True):
+        matrix = jacobian(tape, after, before)
+        np.testing.assert_allclose(norms[:, 0], spectral(matrix), rtol=1e-4)
+
+
+def test_the_two_directions_of_a_bidirectional():
+    layer = Bidirectional(Elman(UNITS, dtype="float64"), dtype="float64")
+    x = sequences()
+    with pytest.raises(ValueError, match="Pass its forward_layer, then its backward"):
+        gradient_flow(layer, x)
+    layer.build(x.shape)
+    randomise(layer)
+    start = np.zeros((BATCH, UNITS))
+    for direction, seen in (
+        (layer.forward_layer, x),
+        (layer.backward_layer, x[:, ::-1]),
+    ):
+        expected = numpy_elman_jacobians(weights_of(direction), seen, start)
+        np.testing.assert_allclose(step_jacobians(direction, x), expected, atol=1e-12)
+
+
 def test_attention_starts_from_what_it_sees():
     regions = normal(BATCH, 3, 2, seed=6)
     seen = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 0]], bool)
@@ -225,12 +269,12 @@ def test_another_backend_is_refused(monkeypatch):
 # The norms of a model's gradients
 
 
-def model_with(optimizer, dtype="float32"):
+def model_with(optimizer, dtype="float32", layer=None):
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
             keras.Input((TIME, FEATURES)),
-            GRU(UNITS, dtype=dtype, kernel_regularizer="l2"),
+            layer or GRU(UNITS, dtype=dtype, kernel_regularizer="l2"),
             keras.layers.Dense(1, dtype=dtype),
         ]
     )
@@ -255,8 +299,14 @@ def loss_and_norm(model, x, y, sample_weight=1.0):
     return float(loss), np.linalg.norm(flat)
 
 
-def test_norms_are_those_of_all_gradients_together():
-    model = model_with("sgd")
+@pytest.mark.parametrize("kind", ["gru", "stacked", "bidirectional"])
+def test_norms_are_those_of_all_gradients_together(kind):
+    layer = {
+        "gru": None,
+        "stacked": Stacked([LSTMCell(UNITS), MinGRUCell(UNITS)], residual=True),
+        "bidirectional": Bidirectional(Elman(UNITS)),
+    }[kind]
+    model = model_with("sgd", layer=layer)
     before = [w.numpy() for w in model.weights]
     losses, norms = gradient_norms(model, batches())
     expected = [loss_and_norm(model, x, y) for x, y in batches()]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from saccade.layers import ConditionedCell, Recurrent, minimal
-from saccade.layers.minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
+from saccade.layers import ConditionedCell, LSTMCell, Recurrent, minimal, time_loop
+from saccade.layers.minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell, Scan
 
 from .helpers import (
     BATCH,
@@ -192,6 +192,51 @@ def test_all_forms_have_the_same_gradients(kind, go_backwards, mask):
     )
     for form in (scan, fast):
         assert_all_close([form[0], *form[1]], [plain[0], *plain[1]], atol=1e-5)
+
+
+RESET = np.zeros((BATCH, TIME), bool)
+RESET[0, 0] = RESET[1, 3] = RESET[2, [1, 3]] = RESET[3, 2] = True
+
+
+@each_kind
+@pytest.mark.parametrize(
+    "mask, zero_output", [("none", False), ("padded", True), ("padded", False)]
+)
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_resets_are_those_of_the_loop(
+    kind, mask, zero_output, go_backwards, monkeypatch
+):
+    x = normal(BATCH, TIME, FEATURES)
+    options = {"zero_output_for_mask": zero_output, "go_backwards": go_backwards}
+    scan, loop = (made(kind, parallel=p, **options) for p in (True, False))
+    call = {"mask": MASKS[mask], "reset_mask": RESET}
+    outputs, theirs = gradients(loop, x, **call)
+    if MASKS[mask] is None or zero_output:
+        monkeypatch.setattr(time_loop, "run", None)  # from here on nothing loops
+    again, ours = gradients(scan, x, **call)
+    assert_all_close([again, *ours], [outputs, *theirs], atol=1e-5)
+
+
+@each_kind
+def test_gradients_with_resets(kind):
+    layer = made(kind, 2, 3, dtype="float64")
+    x = normal(BATCH, TIME, 2, dtype="float64")
+    states = [normal(BATCH, 3, seed=3, dtype="float64")]
+    check_layer_gradients(layer, x, states, reset_mask=RESET)
+
+
+def test_a_scan_around_a_cell_is_the_layer(tmp_path):
+    inputs = keras.Input((None, FEATURES))
+    layer = Scan(MinLSTMCell(UNITS), return_sequences=True)
+    model = randomise(keras.Model(inputs, layer(inputs)))
+    x = normal(BATCH, TIME, FEATURES)
+    np.testing.assert_array_equal(model(x), made("lstm")(x)[0])
+    np.testing.assert_array_equal(reload(model, tmp_path)(x), model(x))
+
+
+def test_a_scan_refuses_a_cell_with_feedback():
+    with pytest.raises(ValueError, match="received LSTMCell. Use Recurrent"):
+        Scan(LSTMCell(UNITS))
 
 
 @each_kind

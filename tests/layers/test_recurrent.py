@@ -15,6 +15,7 @@ from saccade.layers import (
     GRUCell,
     LSTMCell,
     Recurrent,
+    Stacked,
 )
 
 from .helpers import (
@@ -205,6 +206,57 @@ def test_memory_for_a_cell_that_reads_none_is_an_error():
     layer(x)
     with pytest.raises(ValueError, match=expected):
         layer(x, memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("make_cell", "expected"),
+    [
+        (lambda: LSTM(4, name="whole"), "the layer LSTM 'whole'.*: LSTMCell"),
+        (lambda: keras.layers.GRU(4, name="whole"), "layer GRU 'whole'.*: GRUCell"),
+        (lambda: Stacked([GRUCell(4)], name="whole"), "layer Stacked.*: LSTMCell"),
+        (lambda: keras.layers.Dense(4), "<Dense.*such as LSTMCell"),
+        (lambda: LSTMCell, "<class .*LSTMCell'>.*such as LSTMCell"),
+    ],
+    ids=["layer", "keras", "stack", "no_cell", "class"],
+)
+@pytest.mark.parametrize(
+    ("owner", "wrap"),
+    [
+        ("Recurrent", Recurrent),
+        ("Recurrent", lambda cell: Recurrent([GRUCell(4), cell])),
+        ("ConditionedCell", ConditionedCell),
+    ],
+    ids=["recurrent", "list", "conditioned"],
+)
+def test_a_layer_in_the_place_of_a_cell_is_an_error(owner, wrap, make_cell, expected):
+    with pytest.raises(ValueError, match=f"^{owner} expected a cell, .*{expected}"):
+        wrap(make_cell())
+
+
+@pytest.mark.parametrize("argument", ["mask", "sequences_mask", "reset_mask"])
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("shape", [(BATCH,), (BATCH, 1)], ids=str)
+def test_lengths_in_the_place_of_a_mask_are_an_error(argument, fast, shape):
+    layer = LSTM(UNITS, fast=fast, name="reader")
+    lengths = np.arange(BATCH).reshape(shape) + 1
+    with pytest.raises(ValueError) as refused:
+        layer(normal(BATCH, TIME, FEATURES), **{argument: lengths})
+    said = str(refused.value)
+    assert "LSTM 'reader' expected" in said and f"`{argument}`" in said
+    assert f"(batch, time) = ({BATCH}, {TIME}), bool" in said
+    assert f"received shape {shape}, int64" in said
+    assert f"`keras.ops.arange({TIME}) < lengths[:, None]`" in said
+
+
+def test_the_mask_that_the_error_recommends_is_that_of_the_lengths():
+    layer = make("lstm", return_sequences=True)
+    x, lengths = normal(BATCH, TIME, FEATURES), np.array([TIME, 2, 1, 3])
+    mask = keras.ops.arange(TIME) < lengths[:, None]
+    for row, length in enumerate(lengths):
+        alone = layer(x[row : row + 1, :length])
+        np.testing.assert_allclose(
+            layer(x, mask=mask)[row, length - 1], alone[0, -1], atol=1e-6
+        )
 
 
 def test_threads_tracing_one_layer_keep_their_memories_apart():

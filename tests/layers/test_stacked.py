@@ -16,7 +16,9 @@ from saccade.layers import (
     ElmanCell,
     GRUCell,
     LSTMCell,
+    time_loop,
 )
+from saccade.layers.minimal import MinGRU, MinGRUCell, MinLSTMCell, Scan
 from saccade.layers.stacked import Stacked
 
 from .helpers import (
@@ -257,6 +259,94 @@ def test_stateful_remembers_every_level():
         np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-6)
         all_equal([s.value for s in layer.states], last)
         layer.reset_states()
+
+
+# Resets
+
+
+RESET = np.zeros((BATCH, TIME), bool)
+RESET[0, 0] = RESET[1, 3] = RESET[2, [1, 3]] = RESET[3, 2] = True
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_row_with_resets_equals_its_pieces_alone(mask, go_backwards, training):
+    layer = make(
+        [LSTMCell(UNITS), MinGRUCell(UNITS), ElmanCell(UNITS)],
+        residual=True,
+        go_backwards=go_backwards,
+        zero_output_for_mask=True,
+        return_sequences=True,
+        return_state=True,
+    )
+    mask = np.ones((BATCH, TIME), bool) if MASKS[mask] is None else MASKS[mask]
+    call, states = {"training": training}, some_states(layer)
+    outputs, *last = layer(X, initial_state=states, mask=mask, reset_mask=RESET, **call)
+    for row in range(BATCH):
+        order = np.arange(TIME)[:: -1 if go_backwards else 1]
+        alone = []
+        for piece in np.split(order, np.flatnonzero(RESET[row, order])):
+            here = np.ix_([row], np.sort(piece))
+            start = None  # of a piece behind a reset: the layer's own
+            if order[0] in piece and not RESET[row, order[0]]:
+                start = [s[[row]] for s in states]
+            if len(piece):
+                y, *end = layer(X[here], initial_state=start, mask=mask[here], **call)
+                alone.append(y[0])
+        np.testing.assert_allclose(outputs[row], np.concatenate(alone), atol=1e-6)
+        all_equal([s[row] for s in last], [s[0] for s in end])
+
+
+def test_no_gradient_passes_a_reset():
+    layer = make([LSTMCell(UNITS), MinGRUCell(UNITS)], return_sequences=True)
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, reset_mask=RESET, training=True)
+        value = tf.reduce_sum(outputs[:, 3:] ** 2)
+    reached = np.any(tape.gradient(value, x) != 0, axis=-1)
+    rows = [[1, 1, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [0, 0, 1, 1, 1]]
+    np.testing.assert_array_equal(reached, np.array(rows, bool))
+
+
+def test_resets_are_an_input_of_a_model():
+    x, reset = keras.Input((None, FEATURES)), keras.Input((None,), dtype="bool")
+    layer = make(return_sequences=True)
+    model = keras.Model([x, reset], layer(x, reset_mask=reset))
+    expected = layer(X, reset_mask=RESET)
+    np.testing.assert_allclose(model([X, RESET]), expected, atol=1e-6)
+    assert not np.allclose(expected, layer(X), atol=1e-2)
+
+
+# Levels that scan
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_a_minimal_level_is_one_scan(mask, go_backwards, monkeypatch):
+    layers = [MinGRUCell(UNITS), MinGRU(UNITS), MinLSTMCell(UNITS)]
+    options = {"return_sequences": True, "return_state": True}
+    layer = make(layers, residual=True, go_backwards=go_backwards, **options)
+    call = {"initial_state": some_states(layer), "mask": MASKS[mask]}
+    for level in layer.levels:
+        level.parallel = False
+    expected = layer(X, **call)
+    for level in layer.levels:
+        assert isinstance(level, Scan)
+        level.parallel = True
+    monkeypatch.setattr(time_loop, "run", None)  # from here on nothing loops
+    all_equal(layer(X, **call), expected)
+
+
+def test_a_cell_with_a_step_of_its_own_does_not_scan():
+    class Halved(MinGRUCell):
+        def call(self, inputs, states, training=False):
+            output, states = super().call(inputs, states, training)
+            return output / 2, states
+
+    half, whole = make([Halved(UNITS)]), make([MinGRUCell(UNITS)])
+    np.testing.assert_allclose(half(X), whole(X) / 2, atol=1e-6)
 
 
 # Memory

@@ -110,29 +110,44 @@ def test_a_reset_starts_the_row_anew(name, training):
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_gradients_pass_a_reset_only_into_the_initial_state(fast):
+def test_gradients_pass_a_reset_only_into_the_own_initial_state(fast):
     """A row that is reset before step 3 forgets: no gradient to the steps before."""
-    layer = LSTM(UNITS, fast=fast)
+    layer = LSTM(UNITS, fast=fast, trainable_state=True)
     layer(SEQUENCES)
     randomise(layer)
     x = tf.constant(SEQUENCES)
     states = [tf.constant(normal(BATCH, UNITS, seed=i)) for i in (3, 4)]
     reset = np.zeros((BATCH, TIME), bool)
     reset[0, 3] = True
+    own = [state.value for state in layer.first_states]
     with tf.GradientTape() as tape:
         tape.watch([x, states])
         output = layer(x, initial_state=states, reset_mask=reset, training=True)
         value = tf.reduce_sum(tf.sin(output))
-    d_x, d_states = tape.gradient(value, [x, states])
+    d_x, d_states, d_own = tape.gradient(value, [x, states, own])
     assert np.all(d_x[0, :3] == 0) and np.all(np.any(d_x[0, 3:] != 0, axis=-1))
     assert np.all(np.any(d_x[1] != 0, axis=-1))
+    for state in d_states:
+        assert np.all(state[0] == 0) and np.all(np.any(state[1:] != 0, axis=-1))
 
     with tf.GradientTape() as tape:
-        tape.watch(states)
-        output = layer(x[:, 3:], initial_state=states, training=True)
-        value = tf.reduce_sum(tf.sin(output[0]))
-    for got, expected in zip(d_states, tape.gradient(value, states), strict=True):
-        np.testing.assert_allclose(got[0], expected[0], atol=1e-6)
+        output = layer(x[:1, 3:], training=True)
+        value = tf.reduce_sum(tf.sin(output))
+    for got, expected in zip(d_own, tape.gradient(value, own), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_reset_forgets_a_state_that_was_handed_over(name):
+    """Windows of one stream: a document that begins in the second one starts anew."""
+    _, call, _ = made(name)
+    _, states = call(SEQUENCES[:, :3])
+    reset = np.zeros((BATCH, TIME - 3), bool)
+    reset[1, 1] = True
+    outputs, _ = call(SEQUENCES[:, 3:], states, reset_mask=reset)
+    alone, _ = call(SEQUENCES[:, 4:])
+    on, _ = call(SEQUENCES[:, 3:], states)
+    close([outputs[1, 1:], outputs[0]], [alone[1], on[0]])
 
 
 def test_resets_and_masks_and_the_other_direction():

@@ -19,6 +19,7 @@ from saccade.layers import (
     HardAttention,
     LSTMCell,
     Recurrent,
+    products,
 )
 from saccade.layers.recurrent import CellLayer, is_fast
 from saccade.layers.time_loop import run
@@ -105,6 +106,42 @@ def test_every_cell(name):
     make, memory = LAYERS[name]
     make = functools.partial(make, **LOOPS["sequences"])
     assert_same(make, memory, MASKS["padded"])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_inputs_products_ahead_of_the_loop(name):
+    make, memory = LAYERS[name]
+
+    def hoisted(fast):
+        return make(fast=fast, hoist=True, **LOOPS["sequences"])
+
+    assert_same(hoisted, memory, MASKS["padded"])
+    layer = hoisted(True)
+    call = {} if memory is None else {"memory": memory}
+    outputs, *_ = layer(SEQUENCES, training=False, **call)
+    layer.hoist = False
+    plain, *_ = layer(SEQUENCES, training=False, **call)
+    np.testing.assert_allclose(outputs, plain, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_one_row_and_a_large_kernel_are_hoisted(training, monkeypatch):
+    hoisted = []
+    original = products.Plan.of_inputs
+
+    def of_inputs(plan, x, weights):
+        hoisted.append(x.shape[1])
+        return original(plan, x, weights)
+
+    monkeypatch.setattr(products.Plan, "of_inputs", of_inputs)
+    large, small = GRU(148), GRU(147)  # 2^16 = 148 x 443, three gates
+    for layer in (large, small):
+        for rows in (1, 2):
+            layer(normal(rows, 2, 148), training=training)
+    assert hoisted == [1]
+    LSTM(4, hoist=True)(SEQUENCES, training=training)
+    LSTM(512, hoist=False)(normal(1, 2, 512), training=training)
+    assert hoisted == [1, BATCH]
 
 
 @pytest.mark.parametrize("mask", MASKS)

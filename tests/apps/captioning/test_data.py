@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -336,6 +337,19 @@ def test_a_picture_in_two_splits(folder):
         UserError, match=r"x.tsv, line 3: .* in train above and in test"
     ):
         load(folder, split_column="part")
+
+
+def test_why_there_is_no_test_split(folder):
+    path = folder / "captions.csv"
+    rows = ["image,caption,part"] + ["a.png,red,train", "b.png,blue,val"]
+    path.write_text("\n".join(rows))
+    for settings, reason in (
+        ({"split_column": "part"}, "no row of .* has test in the column 'part'"),
+        (ALL, "--split=100/0/0 gives it no picture of .*captions.csv"),
+    ):
+        config = Config(data=str(path), **settings)
+        assert not len(data.load_data(config).test)
+        assert re.search(reason, data.why_no_test(config))
 
 
 # What can be wrong with a table

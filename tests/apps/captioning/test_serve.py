@@ -1,0 +1,15 @@
+"""How captions are told where the contract of all apps does not say it."""
+
+import pytest
+
+from saccade.apps.captioning import serve
+from saccade.apps.captioning.config import Config, Decode
+from saccade.apps.captioning.data import Examples
+from saccade.apps.core.config import UserError
+
+
+def test_a_lost_picture_is_no_wrong_caption_but_an_error(tmp_path):
+    """Among inputs it is answered, among test pictures it would spoil the scores."""
+    examples = Examples([str(tmp_path / "gone.png")], [["a red circle"]])
+    with pytest.raises(UserError, match="found none at .*gone.png"):
+        serve.evaluate(None, Config(), None, examples, Decode())
