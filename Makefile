@@ -38,6 +38,8 @@ notebooks: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/language.py
+	$(BIN)/python benchmarks/agreement.py
 
 # A stamp per extra: installed again only when setup.cfg or the pins change.
 $(VENV)/.base: setup.cfg constraints.txt

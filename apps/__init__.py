@@ -26,10 +26,13 @@ class Entry:
     Attributes:
         module: the name of the app's package inside `saccade.apps`.
         summary: the task in one sentence, as `saccade list` prints it.
+        reads: what `saccade predict` hands to the app: "files", by their names, or
+            "texts", which are also taken from --prompt and standard input.
     """
 
     module: str
     summary: str
+    reads: str = "files"
 
 
 REGISTRY: dict[str, Entry] = {
@@ -37,6 +40,17 @@ REGISTRY: dict[str, Entry] = {
         module="captioning",
         summary="a picture goes in, a sentence comes out, with a map of where the "
         "network looked for every word",
+    ),
+    "char_lm": Entry(
+        module="char_lm",
+        summary="a text goes in, its continuation comes out, a character at a time",
+        reads="texts",
+    ),
+    "word_lm": Entry(
+        module="word_lm",
+        summary="a sentence goes in, its probability comes out, or its continuation, a "
+        "word at a time",
+        reads="texts",
     ),
 }
 

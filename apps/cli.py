@@ -16,13 +16,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import REGISTRY, load, load_config_module
+from . import REGISTRY, entry, load, load_config_module
 from .core.config import UserError, help_rows, parse_overrides, split_arguments
 
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
 # For the verbs whose --help also shows options of the app, see `show_help`.
 OWN_HELP = {**OPEN, "help_option_names": []}
 HELP = typer.Option(False, "--help", help="Show this and the app's options.")
+RUN_AND_FILE = typer.Argument(metavar="[RUN] FILE")
 PRESET = typer.Option("", help="Settings to start from; chosen by the data.")
 
 cli = typer.Typer(
@@ -96,8 +97,8 @@ def list_apps():
     Example: `saccade list`
     """
     table = Table("app", "what it does", box=None)
-    for name, entry in REGISTRY.items():
-        table.add_row(name, entry.summary)
+    for name, known in REGISTRY.items():
+        table.add_row(name, known.summary)
     console.print(table)
 
 
@@ -194,6 +195,7 @@ def predict(
     app: str = typer.Argument(""),
     plot: str = typer.Option("", help="Draw where the network looked into this PNG."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object per line."),
+    prompt: str = typer.Option(None, help="A text, for the apps that read texts."),
     help: bool = HELP,
 ):
     """Answer for inputs: `saccade predict APP [RUN] INPUT ... [--key=value]`.
@@ -203,12 +205,23 @@ def predict(
     `--beam=5`; an export decodes as it was exported. An input that cannot be read gets
     an error line, the others their answers; the exit status is then 1.
 
+    An app that reads texts takes the content of each file, of standard input (`-`), or
+    the `--prompt`, and writes while you watch.
+
     Example: `saccade predict captioning cat.jpg "more/*.png" --beam 5`
+
+    Example: `saccade predict char_lm --prompt "def main(" --length 500 --seed 1`
     """
     if help or not app:
         _show_decoding(context, app)
         raise typer.Exit(0 if help else 2)
     folder, words, decode = _read(app, context.args)
+    if entry(app).reads == "texts":
+        texts = _texts(words, prompt)
+        _predict_texts(load_quietly(app).load(folder), texts, decode, as_json, plot)
+        return
+    if prompt is not None:
+        raise UserError(f"--prompt is for the apps that read texts; {app} reads files.")
     inputs = _inputs(words)
     loaded = load_quietly(app).load(folder)
     answers = loaded.predict(inputs, **decode)
@@ -240,6 +253,28 @@ def export(
 
 
 @cli.command()
+def inspect(
+    app: str,
+    words: list[str] = RUN_AND_FILE,
+    out: str = typer.Option("", help="Folder of the pictures; RUN/inspect by default."),
+):
+    """What goes on inside a model while it reads: `saccade inspect APP [RUN] FILE`.
+
+    Without RUN, the newest run. FILE is a text.
+
+    Example: `saccade inspect char_lm program.py --out cells`
+    """
+    the_app = load_quietly(app)
+    the_app.inspector()  # An error where the app has none.
+    *folder, path = words
+    if len(folder) > 1:
+        raise UserError(f"Expected [RUN] FILE; received {' '.join(words)}.")
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"Expected a text file to read, found none at {path}.")
+    show_figures(_load_run(app, *folder).inspect(path, out or None))
+
+
+@cli.command()
 def demo(
     app: str = typer.Argument("captioning"),
     out: str = typer.Option("demo", help="Folder of the run and its picture."),
@@ -265,7 +300,9 @@ def show_options(config, title):
 def show_figures(figures):
     table = Table(box=None, show_header=False)
     for name, value in figures.items():
-        shown = f"{value:.2f}" if isinstance(value, float) else str(value)
+        shown = str(value)
+        if isinstance(value, float):  # of a loss in nats the third digit matters
+            shown = f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
         table.add_row(name.replace("_", " "), shown)
     console.print(table)
 
@@ -301,7 +338,7 @@ def _read(app, arguments):
     return folder, words, given
 
 
-def _load_run(app, folder):
+def _load_run(app, folder=None):
     """A run, for what an export cannot do: be measured or exported again."""
     if folder and (pathlib.Path(folder) / "saved_model.pb").exists():
         raise UserError(
@@ -309,6 +346,48 @@ def _load_run(app, folder):
             "answers `saccade predict`."
         )
     return load_quietly(app).load(folder)
+
+
+def _predict_texts(loaded, texts, decode, as_json, plot):
+    """Print the answers of an app that reads texts."""
+    if plot:
+        loaded.draw([], [])
+    if not as_json:
+        for part in loaded.app.serve.tell(loaded, texts, decode):
+            print(part, end="", flush=True)
+        return
+    answers = loaded.predict(texts, **decode)
+    for said in answers:
+        print(json.dumps(_plain(said), ensure_ascii=False))
+    if not all(said["ok"] for said in answers):
+        raise typer.Exit(1)
+
+
+def _texts(words, prompt):
+    """The prompt, or the paths of files and the text of standard input."""
+    if prompt is not None:
+        if words:
+            raise UserError(
+                "Expected --prompt or files, not both; received --prompt and "
+                f"{' '.join(words)}, which is no run's folder."
+            )
+        return [prompt]
+    if not words:
+        raise UserError("Expected --prompt TEXT, a text file, or - for standard input.")
+    texts = []
+    for word in words:
+        if word == "-":
+            texts.append(_standard_input())
+        else:
+            texts += map(pathlib.Path, _inputs([word]))
+    return texts
+
+
+def _standard_input():
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"Standard input is no UTF-8: {error}.") from None
 
 
 def _inputs(words):

@@ -110,41 +110,85 @@ def sample(
     rows = tf.range(batch) if seed.shape.rank == 0 else tf.zeros_like(start)
     seeds = tf.stack([tf.broadcast_to(seed, [batch]), rows], axis=1)  # (batch, 2)
 
-    # One number per row and step, drawn before the loop; one row more than there
-    # are, because XLA cannot map over none.
-    seeds = tf.concat([seeds, [[0, 0]]], axis=0)
-    draws = tf.map_fn(
-        lambda s: _uniform(max_length, s),
-        seeds,
-        fn_output_signature=tf.TensorSpec([max_length], tf.float32),
-    )
+    # One number per row and step, drawn before the loop.
+    draws = uniform(max_length, seeds)
 
     def choose(logits, t):
-        log_probs = narrow(tf.nn.log_softmax(logits))
-        cumulated = tf.cumsum(tf.exp(log_probs), axis=-1)
-        drawn = tf.gather(draws, t, axis=1)[:batch, None] * cumulated[:, -1:]
-        reached = tf.cast(cumulated > drawn, tf.int32)
-        tokens = tf.argmax(reached, axis=-1, output_type=tf.int32)
+        log_probs = narrow(logits, temperature, top_k, top_p)
+        tokens = pick(log_probs, tf.gather(draws, t, axis=1))
         return tokens, tf.gather(log_probs, tokens, batch_dims=1)
-
-    def narrow(log_probs):
-        # What is impossible stays so, however high the temperature.
-        possible = log_probs > _IMPOSSIBLE / 2
-        log_probs = tf.where(possible, log_probs / temperature, _IMPOSSIBLE)
-        log_probs = tf.nn.log_softmax(log_probs)
-        if top_k:
-            least = tf.math.top_k(log_probs, top_k).values[:, -1:]
-            log_probs = tf.where(log_probs < least, _IMPOSSIBLE, log_probs)
-        ordered = tf.sort(log_probs, direction="DESCENDING")
-        probabilities = tf.nn.softmax(ordered)
-        before = tf.cumsum(probabilities, axis=-1, exclusive=True)
-        kept = tf.reduce_sum(tf.cast(before < top_p, tf.int32), -1, keepdims=True)
-        least = tf.gather(ordered, tf.maximum(kept, 1) - 1, axis=-1, batch_dims=1)
-        return tf.nn.log_softmax(tf.where(log_probs < least, _IMPOSSIBLE, log_probs))
 
     return _one_by_one(
         step, state, start, end, max_length, min_length, suppress, pad, choose
     )
+
+
+def narrow(logits, temperature=1.0, top_k=0, top_p=1.0):
+    """Log-probabilities of the distribution that `sample` draws from.
+
+    Args:
+        logits: float32 (rows, vocabulary).
+        temperature: float > 0, or (rows, 1). top_k: int, 0: all.
+        top_p: float, or (rows, 1).
+
+    Returns:
+        float32 (rows, vocabulary); what may not be drawn has -1e9.
+    """
+    import tensorflow as tf
+
+    log_probs = tf.nn.log_softmax(logits)
+    # What is impossible stays so, however high the temperature.
+    possible = log_probs > _IMPOSSIBLE / 2
+    log_probs = tf.where(possible, log_probs / temperature, _IMPOSSIBLE)
+    log_probs = tf.nn.log_softmax(log_probs)
+    if top_k:
+        least = tf.math.top_k(log_probs, top_k).values[:, -1:]
+        log_probs = tf.where(log_probs < least, _IMPOSSIBLE, log_probs)
+    if isinstance(top_p, float) and top_p >= 1.0:  # All of them: nothing to sort.
+        return tf.nn.log_softmax(log_probs) if top_k else log_probs
+    ordered = tf.sort(log_probs, direction="DESCENDING")
+    probabilities = tf.nn.softmax(ordered)
+    before = tf.cumsum(probabilities, axis=-1, exclusive=True)
+    kept = tf.reduce_sum(tf.cast(before < top_p, tf.int32), -1, keepdims=True)
+    least = tf.gather(ordered, tf.maximum(kept, 1) - 1, axis=-1, batch_dims=1)
+    return tf.nn.log_softmax(tf.where(log_probs < least, _IMPOSSIBLE, log_probs))
+
+
+def pick(log_probs, draws):
+    """The tokens at which the cumulated probability passes a number in [0, 1).
+
+    Args:
+        log_probs: (rows, vocabulary). draws: (rows,), see `uniform`.
+    """
+    import tensorflow as tf
+
+    cumulated = tf.cumsum(tf.exp(log_probs), axis=-1)
+    reached = tf.cast(cumulated > draws[:, None] * cumulated[:, -1:], tf.int32)
+    return tf.argmax(reached, axis=-1, output_type=tf.int32)
+
+
+def uniform(count, seeds):
+    """Numbers in [0, 1), float32 (rows, count): a function of each row's seed.
+
+    They are the same under XLA and without: TensorFlow makes floats from other bits of
+    a random integer than XLA does, and picks another generator; so both are fixed here.
+
+    Args:
+        count: int. seeds: int32 (rows, 2).
+    """
+    import tensorflow as tf
+
+    def of_row(seed):
+        bits = tf.random.stateless_uniform(
+            [count], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+        )
+        bits = tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32))  # 23 are left
+        return tf.cast(bits, tf.float32) * 2.0**-23
+
+    # One row more than there are, because XLA cannot map over none.
+    seeds = tf.concat([seeds, [[0, 0]]], axis=0)
+    spec = tf.TensorSpec([count], tf.float32)
+    return tf.map_fn(of_row, seeds, fn_output_signature=spec)[:-1]
 
 
 def beam_search(
@@ -326,21 +370,6 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
         weights = tf.transpose(history["weights"].stack(), [1, 0, 2])
         weights = tf.where(unfinished[:, :, None], weights, 0.0)
     return Decoded(tf.where(unfinished, tokens, pad), lengths, total, total, weights)
-
-
-def _uniform(count, seed):
-    """Numbers in [0, 1), the same ones under XLA and without.
-
-    TensorFlow makes floats from other bits of a random integer than XLA does, and
-    picks another generator; so both are fixed here.
-    """
-    import tensorflow as tf
-
-    bits = tf.random.stateless_uniform(
-        [count], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
-    )
-    bits = tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32))  # 23 are left
-    return tf.cast(bits, tf.float32) * 2.0**-23
 
 
 def _sizes(step, tokens, state):

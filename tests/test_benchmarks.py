@@ -28,6 +28,16 @@ def layers():
     return benchmark("layers")
 
 
+@pytest.fixture(scope="module")
+def language():
+    return benchmark("language")
+
+
+@pytest.fixture(scope="module")
+def war_and_peace():
+    return benchmark("war_and_peace")
+
+
 def test_decode_runs(decode, tmp_path, capsys):
     decode.main(["--quick", "--out", str(tmp_path / "decode.json")])
     report = json.loads((tmp_path / "decode.json").read_text("utf-8"))
@@ -76,3 +86,79 @@ def test_layers_run(layers, tmp_path, capsys):
     assert ("torch is not installed" in capsys.readouterr().out) == (
         layers.torch is None
     )
+
+
+def test_language_runs(language, tmp_path, capsys):
+    """Everybody does the same work, or `main` ends with an error."""
+    language.main(["--toy", "--out", str(tmp_path / "language.json")])
+    report = json.loads((tmp_path / "language.json").read_text("utf-8"))
+    who = {(r["who"], r["form"]) for r in report["training"]}
+    assert {("saccade", "XLA"), ("keras", "XLA"), ("keras", "plain")} <= who
+    assert (("torch", "eager") in who) == (language.torch is not None)
+    assert {(r["who"], r["batch"]) for r in report["sampling"]} == {
+        (who, batch) for who in ("saccade", "loop") for batch in (1, 64)
+    }
+    for row in report["training"] + report["sampling"]:
+        assert row["characters_per_second"] > 0
+    losses = [r["first_loss"] for r in report["training"]]
+    assert max(losses) - min(losses) < 1e-3
+    printed = capsys.readouterr().out
+    for line in report["targets"]:
+        assert f"{line['measured']:.2f}" in printed
+    assert ("torch is not installed" in printed) == (language.torch is None)
+
+
+def test_networks_of_the_table_are_equally_large(war_and_peace):
+    """The formula is that of the model, and the units meet the number within 1 %."""
+    from saccade.apps.char_lm.config import Config
+    from saccade.apps.core import language_model
+
+    wanted = war_and_peace.parameters("lstm", 1, 256, 83)
+    for cell in war_and_peace.CELLS:
+        for levels in war_and_peace.LEVELS:
+            small = Config(cell=cell, levels=levels, units_rnn=3)
+            built = language_model.build(5, small)
+            assert built.count_params() == war_and_peace.parameters(cell, levels, 3, 5)
+            units = war_and_peace.units_for(cell, levels, wanted, 83)
+            got = war_and_peace.parameters(cell, levels, units, 83)
+            assert abs(got - wanted) < 0.01 * wanted
+
+
+def test_war_and_peace_goes_on_where_it_was_killed(
+    war_and_peace, tmp_path, monkeypatch
+):
+    from saccade.apps.core import training
+
+    words = ["--toy", "--cells", "gru", "--levels", "1", "2", "--out", str(tmp_path)]
+    write, killed = training.Rounds._write_checkpoint, []
+
+    def write_and_die(rounds, done):
+        write(rounds, done)
+        if rounds.folder.name == "gru-2" and not killed:
+            killed.append(done)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Rounds, "_write_checkpoint", write_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        war_and_peace.main(words)
+    table = json.loads((tmp_path / "table.json").read_text("utf-8"))
+    assert [r["levels"] for r in table["rows"]] == [1]
+    done = (tmp_path / "gru-1/model.keras").stat().st_mtime_ns
+
+    war_and_peace.main([*words, "--ngram", "3"])
+    table = json.loads((tmp_path / "table.json").read_text("utf-8"))
+    names = [(r["model"], r.get("levels")) for r in table["rows"]]
+    assert names == [
+        ("gru", 1),
+        ("gru", 2),
+        ("3-gram, kneser_ney", None),
+        ("3-gram, witten_bell", None),
+    ]
+    assert (tmp_path / "gru-1/model.keras").stat().st_mtime_ns == done
+    for row in table["rows"]:
+        assert 0 < row["test_nats"] < 2 and 0 < row["validation_nats"] < 2
+    lines = (tmp_path / "table.md").read_text("utf-8").splitlines()
+    assert len([line for line in lines if line.startswith("|")]) == 2 + 4
+
+    with pytest.raises(ValueError, match="'steps': 4.*'steps': 9.*new folder"):
+        war_and_peace.same_as_before(tmp_path, {"steps": 9})

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import types
 
 import pytest
 import typer.testing
@@ -27,9 +28,16 @@ class FakeRun:
             for i in inputs
         ]
 
+    def inspect(self, path, out=None):
+        FakeRun.asked = (path, out)
+        return {"units": 3}
+
 
 class FakeApp:
     trained = loaded = described = None
+
+    def inspector(self):
+        pass
 
     def train(self, config, out, resume):
         FakeApp.trained = (config, out, resume)
@@ -116,8 +124,9 @@ def test_help_shows_the_decode_options_with_their_defaults(saccade, verb, app):
     shown = saccade(verb, *app, "--help")
     assert shown.exit_code == 0
     decode = load_config_module("captioning").Decode()
+    table = shown.output.split("How captioning decodes")[1].split("How ")[0]
     for name, value in vars(decode).items():
-        assert default_shown(shown.output, "--" + name.replace("_", "-")) == str(value)
+        assert default_shown(table, "--" + name.replace("_", "-")) == str(value)
     assert f"saccade {verb} captioning" in shown.output and "--beam 5" in shown.output
 
 
@@ -260,3 +269,89 @@ def test_a_file_with_brackets_in_its_name_is_no_pattern(saccade, tmp_path, monke
 def test_predict_json_has_an_object_per_line(saccade):
     lines = saccade("predict", "captioning", "a", "b", "--json").stdout.splitlines()
     assert [json.loads(line)["input"] for line in lines] == ["a", "b"]
+
+
+class FakeWriter(FakeRun):
+    """Of an app that reads texts."""
+
+    def __init__(self, ok=True):
+        self.ok = ok
+        self.app = types.SimpleNamespace(serve=types.SimpleNamespace(tell=self.tell))
+
+    def tell(self, loaded, inputs, options):
+        FakeRun.asked = (inputs, options)
+        yield from ("in parts", ", one by one\n")
+
+    def predict(self, inputs, **options):
+        FakeRun.asked = (inputs, options)
+        return [{"continuation": "語", "ok": self.ok} for _ in inputs]
+
+    def draw(self, inputs, answers):
+        raise UserError("no picture")
+
+
+@pytest.fixture
+def writer(saccade, monkeypatch):
+    monkeypatch.setattr(FakeApp, "load", lambda self, folder: FakeWriter())
+    return saccade
+
+
+def test_predict_continues_a_prompt(writer):
+    options = ["--prompt", "ROMEO:", "--length", "50", "--top-k=5", "--stop", "\\n"]
+    done = writer("predict", "char_lm", *options)
+    assert done.stdout == "in parts, one by one\n"
+    assert FakeRun.asked == (["ROMEO:"], {"length": 50, "top_k": 5, "stop": "\\n"})
+
+
+def test_predict_takes_texts_from_files_and_standard_input(
+    writer, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        pathlib.Path(name).write_text("text")
+    writer("predict", "char_lm", "gone", "*.txt", "-", input="zwölf\nlines\n")
+    paths = [pathlib.Path(name) for name in ("gone", "a.txt", "b.txt")]
+    assert FakeRun.asked == ([*paths, "zwölf\nlines\n"], {})
+    refused = writer("predict", "char_lm", "-", input=b"\xff")
+    assert "no UTF-8" in str(refused.exception)
+
+
+def test_predict_of_texts_as_json(writer, monkeypatch):
+    done = writer("predict", "char_lm", "--prompt", "x", "--json", "--seed=3")
+    assert json.loads(done.stdout) == {"continuation": "語", "ok": True}
+    assert "語" in done.stdout and FakeRun.asked == (["x"], {"seed": 3})
+    monkeypatch.setattr(FakeApp, "load", lambda self, folder: FakeWriter(ok=False))
+    assert writer("predict", "char_lm", "gone", "--json").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["char_lm"], "Expected --prompt TEXT, a text file, or -"),
+        (["char_lm", "file", "--prompt", "x"], "not both"),
+        (["char_lm", "--prompt", "x", "--plot", "x.png"], "no picture"),
+        (["char_lm", "--prompt", "x", "--top-p=2"], "top_p: expected a number"),
+        (["char_lm", "--prompt", "x", "--beam=2"], "beam"),
+        (["captioning", "--prompt", "x"], "captioning reads files"),
+    ],
+)
+def test_a_prompt_with_wrong_words_is_an_error(writer, arguments, message):
+    refused = writer("predict", *arguments)
+    assert isinstance(refused.exception, UserError)
+    assert message in str(refused.exception)
+
+
+def test_inspect_passes_the_file_on_and_shows_the_facts(saccade, tmp_path, monkeypatch):
+    (tmp_path / "text.py").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    done = saccade("inspect", "char_lm", "text.py")
+    assert FakeApp.loaded is None and FakeRun.asked == ("text.py", None)
+    assert "units" in done.output and "3" in done.output
+    saccade("inspect", "char_lm", "run", "text.py", "--out", "cells")
+    assert FakeApp.loaded == "run" and FakeRun.asked == ("text.py", "cells")
+    for words, message in (
+        (["gone.py"], "found none at gone.py"),
+        (["a", "run", "text.py"], "Expected \\[RUN\\] FILE"),
+    ):
+        with pytest.raises(UserError, match=message):
+            raise saccade("inspect", "char_lm", *words).exception

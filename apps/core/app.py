@@ -49,9 +49,18 @@ class App:
     serve:  `exported_options(config)` -> the `Decode` of an export;
             `evaluate(model, config, assets, examples, options)` -> dict of figures;
             `predict(model, config, assets, inputs, options)` -> list of dicts;
-            `draw(inputs, answers, config)` -> matplotlib Figure;
             `signatures(model, config, assets, options)` -> dict of tf.functions;
-            `from_signature(function, inputs)` -> as `predict`, from an export.
+            `from_signature(function, inputs, **options)` -> as `predict`, from an
+            export; it need not take options but those of REQUEST_OPTIONS.
+            Where it has them:
+            `draw(inputs, answers, config)` -> matplotlib Figure;
+            `test_examples(config, assets)` -> the test split of the data that `config`
+            names, where it depends on what was learned from the run's own data;
+            `REQUEST_OPTIONS`, the fields of `Decode` that an export's clients choose;
+            `stream(model, config, assets, input, options)` -> parts of one answer, as
+            they come; `tell(loaded, inputs, options)` -> what the terminal shows.
+    reading: None, or `inspect(run, path, out)` -> dict of facts: what goes on inside
+            the model while it reads a file.
     """
 
     name: str
@@ -61,6 +70,7 @@ class App:
     model: types.ModuleType
     training: types.ModuleType
     serve: types.ModuleType
+    reading: types.ModuleType | None = None
 
     @property
     def presets(self):
@@ -151,6 +161,15 @@ class App:
             run.metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
         return run
 
+    def inspector(self):
+        """The module that looks into the model; an error where there is none."""
+        if self.reading is None:
+            raise UserError(
+                f"{self.name} has nothing to inspect: `saccade inspect` is for apps "
+                f"that read texts. Try: saccade predict {self.name} --help"
+            )
+        return self.reading
+
     def _newest(self):
         runs = sorted(RUNS.glob(f"{self.name}/*/config.json"))
         if not runs:
@@ -186,7 +205,7 @@ class Run:
     metrics: dict = dataclasses.field(default_factory=dict)
 
     def evaluate(self, data=None, **options):
-        """Figures on the test split, from free-running decoding.
+        """Figures on the test split, from free-running decoding where it decodes.
 
         Args:
             data: None for the test split of the run's own data; a value of the
@@ -198,7 +217,10 @@ class Run:
             data = self.config.data
         if isinstance(data, str):
             config = dataclasses.replace(self.config, data=data)
-            data = self.app.data.load_data(config).test
+            if hasattr(self.app.serve, "test_examples"):
+                data = self.app.serve.test_examples(config, self.assets)
+            else:
+                data = self.app.data.load_data(config).test
             if not len(data):
                 raise UserError(
                     "There is nothing to evaluate: the test split is empty, because "
@@ -220,9 +242,30 @@ class Run:
             self.model, self.config, self.assets, inputs, _options(self.app, options)
         )
 
+    def stream(self, input, **options):
+        """Yields the answer for one raw input in parts, as they come."""
+        if not hasattr(self.app.serve, "stream"):
+            raise UserError(f"{self.app.name} answers all at once: use `predict`.")
+        options = _options(self.app, options)
+        return self.app.serve.stream(
+            self.model, self.config, self.assets, input, options
+        )
+
     def draw(self, inputs, answers):
         """A matplotlib Figure of what `predict` returned for these inputs."""
-        return self.app.serve.draw(inputs, answers, self.config)
+        return _draw(self.app, inputs, answers, self.config)
+
+    def inspect(self, path, out=None):
+        """What goes on inside the model while it reads the file at `path`.
+
+        Args:
+            out: folder for what is drawn; None: `inspect` in the run's folder.
+
+        Returns:
+            dict of facts for people.
+        """
+        out = pathlib.Path(out) if out else self.folder / "inspect"
+        return self.app.inspector().inspect(self, pathlib.Path(path), out)
 
     def export(self, to="saved_models"):
         """Write the SavedModel `<to>/<app>/<next version>`; returns its folder."""
@@ -242,20 +285,33 @@ class Export:
         self._loaded = tf.saved_model.load(str(self.folder))
 
     def predict(self, inputs, **options):
-        """As `Run.predict`; how it decodes was fixed when it was exported."""
-        if options:
+        """As `Run.predict`; how it decodes was fixed when it was exported, but for
+        what a request can hold."""
+        _options(self.app, options)
+        free = getattr(self.app.serve, "REQUEST_OPTIONS", ())
+        fixed = [name for name in options if name not in free]
+        if fixed:
             raise UserError(
-                f"An export decodes as it was exported; received {', '.join(options)}. "
+                f"An export decodes as it was exported; received {', '.join(fixed)}. "
                 "Give these options with a run's folder instead."
             )
         function = self._loaded.signatures["serving_default"]
-        return self.app.serve.from_signature(function, inputs)
+        return self.app.serve.from_signature(function, inputs, **options)
 
     def draw(self, inputs, answers):
         """As `Run.draw`."""
         card = json.loads((self.folder / "model_card.json").read_text("utf-8"))
         config = from_json(self.app.Config, card["config"])
-        return self.app.serve.draw(inputs, answers, config)
+        return _draw(self.app, inputs, answers, config)
+
+
+def _draw(app, inputs, answers, config):
+    if not hasattr(app.serve, "draw"):
+        hint = f" Look into it with: saccade inspect {app.name} RUN FILE"
+        raise UserError(
+            f"{app.name} has no picture of an answer.{hint if app.reading else ''}"
+        )
+    return app.serve.draw(inputs, answers, config)
 
 
 def _options(app, options):

@@ -6,9 +6,11 @@ import importlib.util
 import math
 import pathlib
 import textwrap
+import unicodedata
 
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -16,6 +18,11 @@ from PIL import Image
 COLUMNS = 6  # panels side by side
 PANEL = 1.7  # inches
 DARKEST = 0.25  # what remains of the picture where the network did not look
+CELL, EDGE = (0.085, 0.17), 0.2  # inches, of a character and around coloured text
+# Pale enough for black letters.
+LOW_HIGH = LinearSegmentedColormap.from_list(
+    "low_high", ["#6a9cff", "#ffffff", "#ff7466"]
+)
 
 
 def attention_figure(picture, words, weights, grid=None, title=None):
@@ -108,6 +115,62 @@ def curves_figure(history):
     return figure
 
 
+def coloured_text(panels, note="", columns=90):
+    """Texts whose every character stands on the colour of a number.
+
+    Args:
+        panels: list of (title, text, values, marked): str; str of n characters; float
+            (n,), from 0 for blue over 0.5 for white to 1 for red; bool (n,), the
+            characters to underline, or None.
+        note: what stands above the first panel.
+        columns: characters of a line; a longer one is folded. A Chinese one takes two.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: a panel has not one value per character.
+    """
+    headings, glyphs, underlines, colours = [], [], [], []
+    for title, text, values, marked in [(note, "", [], None), *panels]:
+        marked = np.zeros(len(text), bool) if marked is None else marked
+        if not len(text) == len(values) == len(marked):
+            raise ValueError(
+                f"Expected a value and a mark for each of {len(text)} characters, "
+                f"received {len(values)} and {len(marked)}."
+            )
+        lines = textwrap.wrap(title, int(1.2 * columns))  # Its letters are slimmer.
+        headings += enumerate(lines, len(colours))
+        top = len(colours) + len(lines)
+        places = _fold(text, columns)
+        rows = len(lines) + max((y + 1 for _, y, _ in places), default=0) + 1
+        colours += [np.full(columns, np.nan) for _ in range(rows)]
+        for character, (x, y, wide), value, mark in zip(
+            text, places, values, marked, strict=True
+        ):
+            colours[top + y][x : x + wide] = value
+            if not character.isspace():
+                glyphs.append((x + wide / 2, top + y, _drawable(character)))
+            if mark:
+                underlines.append((top + y + 0.95, x, x + wide))
+
+    width, height = CELL[0] * columns, CELL[1] * len(colours)
+    figure = Figure((width + 2 * EDGE, height + 2 * EDGE), dpi=120)
+    full = figure.get_size_inches()
+    axes = figure.add_axes((*EDGE / full, *(full - 2 * EDGE) / full))
+    axes.set_axis_off()
+    extent = (0, columns, len(colours), 0)
+    axes.imshow(colours, LOW_HIGH, aspect="auto", vmin=0, vmax=1, extent=extent)
+    style = {"fontsize": 9, "va": "center", "parse_math": False}
+    for row, line in headings:
+        axes.text(0, row + 0.5, line, fontfamily=fonts(), **style)
+    family = ["DejaVu Sans Mono", *fonts()]
+    for x, row, glyph in glyphs:
+        axes.text(x, row + 0.5, glyph, ha="center", fontfamily=family, **style)
+    axes.hlines(*np.array(underlines or [(0, 0, 0)]).T, colors="black", linewidth=0.8)
+    return figure
+
+
 @functools.cache
 def fonts():
     """Font families for any text: matplotlib's own, then one that has Chinese.
@@ -155,6 +218,29 @@ def _maps(picture, words, weights, grid):
         large = np.clip(np.asarray(large), 0, None)
         maps.append(large / max(large.max(), 1e-12))
     return maps
+
+
+def _fold(text, columns):
+    """Where each character stands: list of (column, line, columns that it takes)."""
+    places, x, y = [], 0, 0
+    for character in text:
+        wide = 1 + (unicodedata.east_asian_width(character) in ("W", "F"))
+        if x + wide > columns:
+            x, y = 0, y + 1
+        places.append((x, y, wide))
+        x, y = (0, y + 1) if character == "\n" else (x + wide, y)
+    return places
+
+
+@functools.cache
+def _drawable(character):
+    """The character, or a box where no font has it, of which matplotlib would warn."""
+    for family in fonts():
+        if font_manager.get_font(font_manager.findfont(family)).get_char_index(
+            ord(character)
+        ):
+            return character
+    return "\N{WHITE SQUARE}"
 
 
 def _draw_row(figure, lines, picture, words, maps, title=None):

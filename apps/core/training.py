@@ -28,7 +28,9 @@ WARM_UP_STEPS, TIMED_STEPS = 3, 12
 OVERHEAD = 0.1
 
 
-def train(model, batches, steps_per_round, rounds, folder, score, resume=False):
+def train(
+    model, batches, steps_per_round, rounds, folder, score, resume=False, kept=None
+):
     """Fit `model`, with a validation and a checkpoint after every round.
 
     Args:
@@ -41,11 +43,12 @@ def train(model, batches, steps_per_round, rounds, folder, score, resume=False):
             as it is; "val_score" decides which weights are the best, the higher the
             better.
         resume: go on from the folder's checkpoint, if there is one.
+        kept: the part of the model that `model.keras` keeps; None: all of it.
 
     Ctrl-C ends it early with a KeyboardInterrupt. In every case the model leaves
     with the best weights.
     """
-    rounds_kept = Rounds(model, pathlib.Path(folder), score)
+    rounds_kept = Rounds(model, pathlib.Path(folder), score, kept)
     done = rounds_kept.restore() if resume else 0
     try:
         if done < rounds:
@@ -90,9 +93,10 @@ def steps_for(minutes, model, batches):
 class Rounds(keras.callbacks.Callback):
     """After every round: score, history, checkpoint, and the best model so far."""
 
-    def __init__(self, model, folder, score):
+    def __init__(self, model, folder, score, kept=None):
         super().__init__()
         self.trained, self.folder, self.score = model, folder, score
+        self.kept = model if kept is None else kept
         self.history = []
         self.started = time.perf_counter()
 
@@ -110,7 +114,7 @@ class Rounds(keras.callbacks.Callback):
             {"round": epoch + 1, "seconds": round(seconds, 1), **figures}
         )
         if figures["val_score"] >= best:
-            save_model(self.trained, self.folder / "model.keras")
+            save_model(self.kept, self.folder / "model.keras")
         self._write_checkpoint(epoch + 1)
         self._write_history()
 
@@ -135,6 +139,7 @@ class Rounds(keras.callbacks.Callback):
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
+        self._write_history()  # It may have been killed before it wrote that.
         return saved["rounds"]
 
     def restore_best(self):
@@ -142,7 +147,7 @@ class Rounds(keras.callbacks.Callback):
         if path.exists():
             # Not by a loaded model's weights: a part that exists in training only,
             # as the baseline of REINFORCE, is missing there.
-            self.trained.load_weights(path)
+            self.kept.load_weights(path)
 
     @property
     def _checkpoint(self):

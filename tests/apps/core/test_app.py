@@ -54,3 +54,13 @@ def test_a_test_split_is_measured(tmp_path, caplog):
         run = app_with(Examples(["b.png"], [["b"]])).train(Config(), tmp_path / "run")
     assert not caplog.text
     assert run.metrics == {"score": 1.0}
+
+
+def test_what_an_app_does_not_have_is_an_error(tmp_path):
+    run = app_with(Examples()).train(Config(), tmp_path / "run")
+    with pytest.raises(UserError, match="fake has nothing to inspect"):
+        run.inspect("file")
+    with pytest.raises(UserError, match="fake answers all at once"):
+        run.stream("input")
+    with pytest.raises(UserError, match="fake has no picture of an answer"):
+        run.draw([], [])

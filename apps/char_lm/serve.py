@@ -1,0 +1,234 @@
+"""From a prompt to its continuation: the same graph for predict, terminal and export.
+
+A client of an export needs TensorFlow only. This one draws the characters itself, one
+by one, and prints each as soon as it is drawn:
+
+    import sys
+    import numpy as np
+    import tensorflow as tf
+
+    folder, prompt, length = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    ask = tf.saved_model.load(folder).signatures
+    draw = np.random.default_rng(0)
+
+    def read(token, states, reset=False):
+        told = ask["step"](
+            token=tf.constant([token]), reset=tf.constant([reset]), **states
+        )
+        return told.pop("logits").numpy()[0], told
+
+    # The first token's `reset` puts the initial state in, whatever is sent for it.
+    specs = ask["step"].structured_input_signature[1]
+    states = {
+        name: tf.zeros([1, spec.shape[1]])
+        for name, spec in specs.items()
+        if name not in ("token", "reset")
+    }
+    tokens = ask["encode"](text=tf.constant([prompt]))["tokens"].numpy()[0].tolist()
+    for i, token in enumerate(tokens):
+        logits, states = read(token, states, reset=i == 0)
+
+    print(prompt, end="")
+    for _ in range(length):
+        logits[0] = -np.inf  # id 0 stands for every character that it does not know
+        chances = np.exp((logits - logits.max()) / 0.8)  # temperature
+        token = draw.choice(len(chances), p=chances / chances.sum())
+        letter = ask["decode"](tokens=tf.constant([[token]], tf.int32))["text"]
+        print(letter.numpy()[0].decode(), end="", flush=True)
+        logits, states = read(token, states)
+    print()
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from ..core import language_serving
+from ..core.config import UserError
+from ..core.language_training import figures
+from ..core.streams import Text, loss_meter
+from .config import Decode
+from .data import load_data, read_text
+
+BATCH = 64
+# What a client of an export chooses; the rest was fixed when it was exported.
+REQUEST_OPTIONS = ("temperature", "length", "seed")
+
+
+@functools.lru_cache(maxsize=4)
+def _speaker(model, characters, **options):
+    return language_serving.Speaker(model, characters, **options)
+
+
+def speaker(model, characters, options, compiled=False):
+    """The `language_serving.Speaker` of a model, by a `Decode`. The last ones are kept,
+    because making the graph takes longer than writing a page."""
+    return _speaker(model, characters, compiled=compiled, **fixed(characters, options))
+
+
+def fixed(characters, options):
+    """What no request can change.
+
+    An empty prompt is read as a line break, behind which a text may begin, or, in a
+    text without one, as the most frequent character.
+    """
+    (start,) = characters.ids("\n")
+    return {
+        "start": int(start) or 1,
+        "top_k": options.top_k,
+        "top_p": options.top_p,
+        # A shell hands \n on as it is.
+        "stop": options.stop.replace("\\n", "\n").replace("\\t", "\t"),
+    }
+
+
+def predict(model, config, characters, inputs, options):
+    """Continuations of prompts: a list of dicts, one per input, in their order.
+
+    Args:
+        inputs: str or bytes are prompts; a `pathlib.Path` is a UTF-8 text file whose
+            whole content is one.
+
+    Returns:
+        per prompt: `prompt` str; `continuation` str; `length`, its characters; `ok`
+        bool. A file that cannot be read has `ok` False, an empty continuation, and in
+        `error` the reason. All prompts are continued with the same seed, so an answer
+        does not depend on what else was asked.
+    """
+    respond = speaker(model, characters, options).respond
+    request = {name: getattr(options, name) for name in REQUEST_OPTIONS}
+    return from_signature(respond, inputs, **request)
+
+
+def from_signature(respond, inputs, **options):
+    """As `predict`, through a function of a request: a graph or an export's.
+
+    Args:
+        options: fields of `Decode` that a request can hold, see REQUEST_OPTIONS.
+    """
+    asked = dataclasses.replace(Decode(), **options)
+    prompts = [_prompt(item) for item in inputs]
+    answers = []
+    for i in range(0, len(prompts), BATCH):
+        some, errors = zip(*prompts[i : i + BATCH], strict=True)
+        told = respond(
+            text=tf.constant(some),
+            temperature=tf.fill([len(some)], asked.temperature),
+            length=tf.fill([len(some)], asked.length),
+            seed=tf.fill([len(some)], asked.seed),
+        )
+        texts, lengths = told["continuation"].numpy(), told["length"].numpy()
+        for row, error in enumerate(errors):
+            said = {
+                "prompt": some[row].decode("utf-8", "replace"),
+                "continuation": texts[row].decode(),
+                "length": int(lengths[row]),
+                "ok": not error,
+            }
+            if error:
+                said |= {"continuation": "", "length": 0, "error": error}
+            answers.append(said)
+    return answers
+
+
+def _prompt(item):
+    """The bytes of a prompt, and why there are none or ""."""
+    if isinstance(item, bytes):
+        return item, ""
+    if isinstance(item, str):
+        # What is no character comes out as bytes that are no UTF-8: unknown ones.
+        return item.encode("utf-8", "surrogatepass"), ""
+    try:
+        return read_text(pathlib.Path(item)).encode(), ""
+    except IsADirectoryError:
+        return b"", f"{item} is a folder; name its files, as '{item}/*'"
+    except FileNotFoundError:
+        return b"", f"there is no file {item}"
+    except (UserError, OSError) as error:
+        return b"", str(error)
+
+
+def stream(model, config, characters, prompt, options):
+    """The continuation of one prompt in parts, an iterator of str, as it is being
+    written; joined, they are what `predict` answers."""
+    content, error = _prompt(prompt)
+    if error:
+        raise UserError(error)
+    request = [getattr(options, name) for name in REQUEST_OPTIONS]
+    return speaker(model, characters, options).stream(content, *request)
+
+
+def tell(loaded, inputs, options):
+    """Yields what the terminal shows: each prompt, and its continuation as it comes.
+
+    Args:
+        loaded: Run or Export. inputs: as in `predict`. options: dict, fields of
+            `Decode`.
+
+    Raises:
+        UserError: a prompt is empty; at the end, for files that could not be read.
+    """
+    failed = []
+    for item in inputs:
+        content, error = _prompt(item)
+        if error:
+            failed.append(error)
+            continue
+        if not content:
+            raise UserError(
+                "Expected a prompt of at least one character: the model says what "
+                "follows a text. A line break will do: --prompt $'\\n'"
+            )
+        if hasattr(loaded, "stream"):
+            parts = loaded.stream(content, **options)
+        else:
+            parts = [
+                said["continuation"] for said in loaded.predict([content], **options)
+            ]
+        if len(inputs) > 1:
+            yield f"==> {item} <==\n"
+        yield content.decode("utf-8", "replace")
+        yield from parts
+        yield "\n"
+    if failed:
+        raise UserError("\n".join(failed))
+
+
+def evaluate(model, config, characters, examples, options):
+    """The loss of a text in nats, bits and as perplexity per character.
+
+    The state is carried through the whole text, as it was in training.
+
+    Args:
+        examples: `streams.Text` in the ids of `characters`.
+        options: without effect, since nothing is drawn.
+    """
+    parts = len(config.split.split("/"))
+    return {
+        **figures(loss_meter(model)(examples)),
+        "characters": len(examples),
+        "measured_on": "test" if parts == 3 else "validation",
+    }
+
+
+def test_examples(config, characters):
+    """The test text of the data that `config` names, in the ids of `characters`, which
+    need not be those of that data."""
+    splits = load_data(config)
+    table = np.array([characters.unknown, *characters.ids(splits.characters.own)])
+    test = splits.test
+    begins = np.flatnonzero(test.begins)
+    return Text([table[document] for document in np.split(test.ids, begins[1:])])
+
+
+def exported_options(config):
+    """How an export writes where the request does not say."""
+    return Decode()
+
+
+def signatures(model, config, characters, options):
+    """The export's functions by name: see `core.language_serving.signatures`."""
+    return language_serving.signatures(model, characters, **fixed(characters, options))

@@ -1,0 +1,5 @@
+"""Training: see `core.language_training`."""
+
+from ..core.language_training import fit
+
+__all__ = ["fit"]

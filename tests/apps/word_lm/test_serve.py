@@ -1,0 +1,205 @@
+"""Scores, ranks and continuations, from a run and from its export."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from saccade.apps.core.config import UserError
+from saccade.apps.word_lm import APP, data, serve
+from saccade.apps.word_lm.config import Decode, tiny
+from saccade.apps.word_lm.words import Words
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return APP.train(tiny(), out=tmp_path_factory.mktemp("run") / "word_lm")
+
+
+@pytest.fixture(scope="module")
+def export(run, tmp_path_factory):
+    return run.export(tmp_path_factory.mktemp("export"))
+
+
+GOOD = "the cat , which already saw the old boats , was hungry ."
+BAD = "the cat , which already saw the old boats , were hungry ."
+
+
+def test_tiny_reaches_what_its_docstring_claims(run):
+    assert run.metrics["agreement_percent"] >= 90
+    assert run.metrics["nats"] < 1.76
+    assert run.metrics["perplexity"] == pytest.approx(math.exp(run.metrics["nats"]))
+    assert run.metrics["unknown_percent"] == 0
+    assert run.metrics["vocabulary"] == 94
+
+
+def by_hand(run, line):
+    """ln p of each word of a line and of <EOS>, from the definition: every word by a
+    run through all that stands before it."""
+    words = run.assets
+    ids = [words.end, *words.ids(line.split()), words.end]
+    told = []
+    for t in range(1, len(ids)):
+        inputs = {
+            "tokens": np.array([ids[:t]], np.int32),
+            "reset": np.zeros((1, t), bool),
+            "level_0_h": np.zeros((1, 64), np.float32),
+            "level_0_c": np.zeros((1, 64), np.float32),
+        }
+        logits = np.array(run.model(inputs)["logits"])[0, -1].astype(np.float64)
+        told.append(logits[ids[t]] - np.log(np.sum(np.exp(logits))))
+    return told
+
+
+def test_a_score_is_the_sum_over_words_and_the_end(run):
+    lines = [GOOD, "the dog", "an unheard zebra .", GOOD + " " + GOOD * 9]
+    scores = run.predict(["\n".join([*lines, "", "  "])], score=True)
+    assert [said["line"] for said in scores] == lines
+    for line, said in zip(lines[:3], scores, strict=False):
+        expected = by_hand(run, line)
+        assert said["log_prob"] == pytest.approx(sum(expected), rel=1e-4)
+        assert said["length"] == len(expected)
+        assert said["perplexity"] == pytest.approx(
+            math.exp(-sum(expected) / len(expected)), rel=1e-4
+        )
+    assert [said["unknown"] for said in scores[:3]] == [0, 0, 3]
+    assert scores[3]["log_prob"] < scores[0]["log_prob"]
+
+
+def test_scores_are_what_evaluate_measures(run):
+    text = data.Text(
+        data.streams([[line.split() for line in (GOOD, BAD)]], run.assets, "sentence")
+    )
+    scores = run.predict([f"{GOOD}\n{BAD}"], score=True)
+    nats = -sum(said["log_prob"] for said in scores)
+    tokens = sum(said["length"] for said in scores)
+    figures = run.evaluate(text)
+    assert figures["tokens"] == tokens
+    assert figures["nats"] == pytest.approx(nats / tokens, rel=1e-4)
+
+
+def test_rank_puts_the_likelier_first(run, tmp_path):
+    path = tmp_path / "hypotheses.txt"
+    shuffled = "hungry . the boats were old cat the already saw which , was ,"
+    path.write_text(f"{shuffled}\n{BAD}\n{GOOD}\n")
+    ranked = run.predict([path], rank=True)
+    assert [said["line"] for said in ranked] == [GOOD, BAD, shuffled]
+    scores = [said["rank_score"] for said in ranked]
+    assert scores == sorted(scores, reverse=True)
+    shown = "".join(serve.tell(run, [path], {"rank": True})).splitlines()
+    assert [line.split(maxsplit=5)[5] for line in shown[1:]] == [
+        s["line"] for s in ranked
+    ]
+
+
+def test_unknown_words_share_their_probability():
+    """Untrained, every token has the same probability, <UNK> too."""
+    words = Words(["a", "b"], "spaces", rare=50)
+    model = APP.model.build_model(tiny(), words)
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    known, unknown = serve.score_lines(model, words, ["a b", "a zebra"])
+    assert known["log_prob"] == pytest.approx(-3 * math.log(4))
+    assert unknown["log_prob"] == pytest.approx(-3 * math.log(4))
+    assert known["rank_score"] == known["log_prob"]
+    difference = unknown["log_prob"] - unknown["rank_score"]
+    assert difference == pytest.approx(math.log(50), rel=1e-5)
+    assert (known["unknown"], unknown["unknown"]) == (0, 1)
+
+
+def test_continuations_are_sentences(run):
+    prompts = ["the cat , which", "", "the dog was old .\nthe cats"]
+    some = run.predict(prompts, temperature=0, length=40)
+    for said, prompt in zip(some, prompts, strict=True):
+        assert said["prompt"] == prompt and said["ok"]
+        assert said["continuation"].endswith(".")
+        assert "<EOS>" not in said["continuation"]
+        assert said["length"] < 40
+    (longer,) = run.predict(prompts[:1], temperature=0, length=40, stop=False)
+    assert longer["length"] == 40
+    assert longer["continuation"].startswith(some[0]["continuation"] + " <EOS>")
+
+
+def test_a_draw_depends_on_its_seed_alone(run):
+    alone = run.predict(["the cat"], seed=3)[0]["continuation"]
+    together = run.predict(["the old dog", "the cat"], seed=3)
+    assert together[1]["continuation"] == alone
+    assert "".join(run.stream("the cat", seed=3)) == alone
+    seeds = {run.predict(["the cat"], seed=s)[0]["continuation"] for s in (1, 2, 3)}
+    assert len(seeds) > 1
+
+
+def test_the_terminal_shows_prompt_and_continuation(run):
+    (said,) = run.predict(["the cat"])
+    assert "".join(serve.tell(run, ["the cat"], {})) == (
+        f"the cat {said['continuation']}\n"
+    )
+
+
+def test_a_missing_file_spoils_no_other(run, tmp_path):
+    for options in ({}, {"score": True}):
+        answers = run.predict([tmp_path / "none", "the cat"], **options)
+        assert sorted(said["ok"] for said in answers) == [False, True]
+        with pytest.raises(UserError, match="there is no file"):
+            list(serve.tell(run, [tmp_path / "none"], options))
+
+
+def test_export_scores_and_steps_alike(run, export):
+    signatures = tf.saved_model.load(str(export)).signatures
+    lines = [GOOD, BAD, "", "an unheard zebra"]
+    told = signatures["score"](text=tf.constant(lines))
+    here = run.predict(["\n".join(lines)], score=True)
+    for key in ("log_prob", "length", "unknown", "rank_score"):
+        got = told[key].numpy()[[0, 1, 3]]
+        np.testing.assert_allclose(got, [s[key] for s in here], rtol=1e-4)
+    assert told["length"][2] == 1  # <EOS> alone
+
+    # The score again, a step at a time.
+    coded = signatures["encode"](text=tf.constant([GOOD]))["tokens"].numpy()[0]
+    ids = coded[: len(GOOD.split()) + 1]
+    assert ids[0] == run.assets.end
+    states = {name: tf.ones([1, 64]) for name in ("level_0_h", "level_0_c")}
+    total = 0.0
+    for t, target in enumerate([*ids[1:], run.assets.end]):
+        states = signatures["step"](
+            token=tf.constant(ids[t : t + 1]), reset=tf.constant([t == 0]), **states
+        )
+        total += float(tf.nn.log_softmax(states.pop("logits"))[0, target])
+    assert total == pytest.approx(here[0]["log_prob"], rel=1e-4)
+
+
+def test_export_continues_as_the_run_does(run, export):
+    prompts = ["the cat , which", "", "\xff"]
+    loaded = APP.load(export)
+    assert loaded.predict(prompts, seed=1) == run.predict(prompts, seed=1)
+    with pytest.raises(UserError, match="score"):
+        loaded.predict(prompts, score=True)
+
+
+def test_other_data_is_read_in_the_runs_words(run, tmp_path):
+    (tmp_path / "a.txt").write_text("the cat was hungry .\nthe zebra was hungry .\n")
+    figures = run.evaluate(
+        serve.test_examples(
+            tiny().__class__(data=str(tmp_path / "a.txt"), split="50/50"), run.assets
+        )
+    )
+    assert figures["tokens"] == 6
+    assert figures["unknown_percent"] == pytest.approx(100 / 6)
+
+
+def test_score_is_a_switch():
+    from saccade.apps.core.config import parse_overrides, split_arguments
+
+    words, options = split_arguments(Decode, ["--score", "file.txt", "--rank"])
+    assert words == ["file.txt"]
+    assert parse_overrides(Decode, options) == Decode(score=True, rank=True)
+
+
+def test_a_model_of_one_hot_words_and_two_levels():
+    words = Words(["a", "b"], "spaces", rare=0)
+    config = tiny().__class__(embedding=0, tied=False, levels=2, units_rnn=4)
+    keras.utils.set_random_seed(0)
+    model = APP.model.build_model(config, words)
+    (said,) = serve.score_lines(model, words, ["a b a"])
+    assert said["length"] == 4 and -12 < said["log_prob"] < 0
