@@ -102,7 +102,7 @@ def test_tiny_shakespeare_in_order():
         pytest.skip("needs a prepared tiny_shakespeare beside SACCADE_DATA")
     folder = pathlib.Path(root).parent / "tfds"
     splits = data.load_data(Config(data="tfds:tiny_shakespeare", data_dir=str(folder)))
-    assert (len(splits.train), len(splits.validation)) == (1_003_854, 111_540)
+    assert (len(splits.train), len(splits.validation)) == (1_003_855, 111_539)
     assert text_of(splits, "train").startswith("First Citizen:\nBefore we proceed")
 
 
