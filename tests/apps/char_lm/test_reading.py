@@ -127,7 +127,7 @@ def test_what_is_too_rare_is_said_and_not_measured(noise):
 
 
 def small(**options):
-    chosen = config.Config(cell="lstm", units_rnn=6, seed=1, **options)
+    chosen = config.Config(**{"cell": "lstm", "units_rnn": 6, "seed": 1, **options})
     characters = Characters(data.ALPHABET)
     keras.utils.set_random_seed(1)
     return chosen, characters, model.build_model(chosen, characters)
