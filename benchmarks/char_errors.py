@@ -99,8 +99,9 @@ def log_probs(model, text, rows=32, warm_up=1000, window=250):
     offsets = np.arange(steps * window) - warm_up
     # Before the text's beginning its first token is read, again and again, with a
     # reset; behind its end the last one.
-    places = np.arange(rows)[:, None] * length + offsets
-    places = np.clip(places, 0, len(text) - 2)  # (rows, steps * window)
+    places = np.arange(rows)[:, None] * length + offsets  # (rows, steps * window)
+    own = (offsets >= 0) & (offsets < length) & (places <= len(text) - 2)
+    places = np.clip(places, 0, len(text) - 2)
     states = [tf.zeros([rows, model.input[name].shape[-1]]) for name in names]
     told = np.full(len(text), np.nan)
     for step in range(steps):
@@ -112,8 +113,7 @@ def log_probs(model, text, rows=32, warm_up=1000, window=250):
             tf.constant(text.ids[here + 1]),
             states,
         )
-        own = np.broadcast_to((offsets[now] >= 0) & (offsets[now] < length), here.shape)
-        told[here[own] + 1] = found.numpy()[own]
+        told[here[own[:, now]] + 1] = found.numpy()[own[:, now]]
     told[text.begins] = np.nan
     return told
 

@@ -1,0 +1,81 @@
+"""The error analysis of a character model counts what it says it counts."""
+
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from saccade.apps.core.streams import Text, loss_meter
+
+from .apps.runs import tiny_run
+
+FILE = pathlib.Path(__file__).parents[1] / "benchmarks" / "char_errors.py"
+
+
+@pytest.fixture(scope="module")
+def errors():
+    spec = importlib.util.spec_from_file_location("benchmark_char_errors", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_classes(errors):
+    found = errors.class_of("  ab_c 1(\n'z", rare={"z"})
+    assert [errors.CLASSES[i] for i in found] == [
+        "indentation",
+        "indentation",
+        "first letter of a word",
+        "letter inside a word",
+        "other punctuation",
+        "letter inside a word",
+        "space",
+        "digit",
+        "bracket",
+        "line end",
+        "quote",
+        "rare character",
+    ]
+
+
+def test_what_stood_there_before_is_remembered(errors):
+    ids = np.array([1, 2, 3, 9, 1, 2, 3, 9, 1, 2, 3, 8])
+    near = errors.remembered(ids, length=3, span=4)
+    np.testing.assert_array_equal(np.flatnonzero(near), [7, 8, 9, 10])
+    assert not errors.remembered(ids, length=3, span=3).any()
+
+
+def test_rare_words(errors):
+    train = "the the the cat"
+    rare = errors.in_rare_words("the cat", train, most=1)
+    assert "".join("x" if r else "." for r in rare) == "....xxx"
+
+
+def test_every_error_has_one_cause(errors):
+    text = "ab, ab cd"
+    network = np.array([0.1, 0.9, 0.2, 0.45, 0.3, 0.6, 0.1, 0.2, 0.4])
+    ngrams = np.full((2, len(text)), 0.1)
+    ngrams[1, 2] = 0.8
+    found = errors.causes(text, text, np.arange(len(text)), network, ngrams)
+    assert np.sum([where for _, where in found], axis=0).tolist() == [
+        int(p < errors.RIGHT) for p in network
+    ]
+    assert found[0][0] == "an n-gram knew" and np.flatnonzero(found[0][1]) == [2]
+
+
+def test_the_log_probabilities_are_the_models(errors, tmp_path_factory):
+    run = tiny_run("char_lm", tmp_path_factory.getbasetemp())
+    text = Text([run.assets.ids("def main(self):\n    return 1\n" * 20)])
+    told = errors.log_probs(run.model, text)
+    assert -np.mean(told[1:]) == pytest.approx(loss_meter(run.model)(text), rel=1e-5)
+
+
+def test_the_committed_result_is_the_programs(errors):
+    report = json.loads((FILE.parent / "results/char_errors.json").read_text("utf-8"))
+    *orders, together = report["orders"]
+    assert [row["order"] for row in orders] == list(errors.ORDERS)
+    assert together["order"] == "any order"
+    best = min(orders, key=lambda row: row["nats"])
+    assert report["best_order"] == best["order"]
