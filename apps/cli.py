@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.table import Table
 
@@ -34,8 +35,22 @@ RUN_AND_FILE = typer.Argument(metavar="[RUN] FILE")
 SERVED = typer.Argument(None, metavar="[APP ...]", help="Without it, all exports.")
 PRESET = typer.Option("", help="Settings to start from; chosen by the data.")
 
+
+class Verbs(typer.core.TyperGroup):
+    """The commands; an app in the place of one gets a hint."""
+
+    def resolve_command(self, context, arguments):
+        if arguments[0] in REGISTRY:
+            context.fail(
+                f"{arguments[0]} is an app: a verb comes first, as in "
+                f"`saccade train {arguments[0]}`."
+            )
+        return super().resolve_command(context, arguments)
+
+
 cli = typer.Typer(
     name="saccade",
+    cls=Verbs,
     help="Recurrent networks that read, look and speak step by step.",
     no_args_is_help=True,
     add_completion=False,
@@ -53,6 +68,12 @@ def main():
         cli()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A path that the system refuses, whatever it was meant for.
+        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
         sys.exit(2)
 
 

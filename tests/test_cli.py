@@ -173,6 +173,21 @@ def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsy
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_a_path_that_the_system_refuses_is_no_traceback(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["saccade", "export", "captioning", "x" * 5000])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("error: File name too long: xxx")
+
+
+def test_an_app_in_the_place_of_a_verb_gets_a_hint(saccade):
+    refused = saccade("captioning", "--help")
+    assert refused.exit_code == 2
+    assert "a verb comes first, as in" in refused.output
+    assert "saccade train captioning" in refused.output
+
+
 def test_ctrl_c_says_how_to_go_on(saccade, monkeypatch):
     def interrupted(self, *arguments):
         raise KeyboardInterrupt

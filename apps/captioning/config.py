@@ -20,10 +20,13 @@ class Config:
     split: str = field("90/5/5", "percent for train/validation/test without a column")
     image_dir: str = field("", "folder of the pictures, where it is not the table's")
     skip_bad: bool = field(False, "count and skip bad rows instead of stopping")
+    bad_at_most: float = field(
+        10.0, "percent that --skip-bad may skip; more is an error", low=0, high=100
+    )
     builtin_size: int = field(3000, "training pictures of the builtin data", low=10)
 
     # Pictures and words
-    image_size: int = field(64, "height and width in pixels", low=16)
+    image_size: int = field(64, "height and width in pixels", low=16, high=2048)
     units: str = field(
         "words",
         "what a token is; Chinese needs characters",
@@ -51,13 +54,16 @@ class Config:
     backbone_weights: str = field("none", "none, imagenet or PATH.weights.h5")
     fine_tune: bool = field(False, "train the backbone too, not only what follows it")
     filters: tuple[int, ...] = field(
-        (32, 64, 128, 192), "of the small encoder's stages; each halves the picture"
+        (32, 64, 128, 192),
+        "of the small encoder's stages; each halves the picture",
+        low=1,
+        high=4096,
     )
     positions: bool = field(
         False, "tell the decoder where each region lies; for captions about places"
     )
     attention: str = field("soft", "how to look", choices=("none", "soft", "hard"))
-    attention_units: int = field(128, "width of the scoring network", low=1)
+    attention_units: int = field(128, "width of the scoring network", low=1, high=8192)
     condition: str = field(
         "initial",
         "where the whole picture enters: as the initial state, as the first input, or "
@@ -66,8 +72,8 @@ class Config:
         choices=("initial", "first", "every"),
     )
     cell: str = field("lstm", "recurrent cell", choices=("elman", "lstm", "gru"))
-    units_rnn: int = field(256, "size of the recurrent state", low=1)
-    embedding: int = field(128, "size of a token's vector", low=1)
+    units_rnn: int = field(256, "size of the recurrent state", low=1, high=8192)
+    embedding: int = field(128, "size of a token's vector", low=1, high=8192)
     dropout: float = field(
         0.3, "share dropped of embeddings and outputs", low=0, high=0.95
     )
@@ -108,7 +114,7 @@ class Config:
     )
 
     # Serving
-    serve_beam: int = field(3, "beam of the exported model", low=1)
+    serve_beam: int = field(3, "beam of the exported model", low=1, high=1000)
 
     def __post_init__(self):
         validate(self)

@@ -24,21 +24,26 @@ import hashlib
 import io
 import itertools
 import json
-import logging
 import math
 import os
 import pathlib
 import random
+import tempfile
 import typing
 import warnings
+import weakref
 
 from PIL import Image, ImageDraw
 
+from ..core import prepared
 from ..core.config import UserError
-from ..core.image import MAX_PIXELS
+from ..core.data import lies_in, report_skipped
+from ..core.image import MAX_PIXELS, kept_in
+from ..core.scratch import no_room
 from ..core.text import Vocabulary, normalised
 
-log = logging.getLogger("saccade")
+# Bytes of a tfds set's pictures in memory at most; beyond, they are temporary files.
+IN_MEMORY = 2**28
 
 SPLIT_NAMES = {
     "train": "train",
@@ -131,9 +136,9 @@ def assets_from_json(text):
     return Vocabulary.from_json(text)
 
 
-def describe(splits):
+def describe(config, splits):
     """What is in the data, for people."""
-    facts = {}
+    facts = {"lies in": lies_in(config, builtin="drawn by every command")}
     for name in ("train", "validation", "test"):
         examples = getattr(splits, name)
         captions = sum(len(c) for c in examples.captions)
@@ -145,9 +150,14 @@ def describe(splits):
     facts["words"] = vocabulary.size - len(Vocabulary.special)
     facts["longest caption"] = f"{max(lengths) - 1} words"
     facts["mean caption"] = f"{sum(lengths) / len(lengths) - 1:.1f} words"
+    side = config.image_size
+    facts["one example"] = f"image uint8 ({side}, {side}, 3), caption string"
+    facts["while training"] = kept_in(len(splits.train), side)
     step = max(1, len(splits.train) // 3)
-    for i, captions in enumerate(splits.train.captions[::step][:3], 1):
-        facts[f"sample {i}"] = captions[0]
+    for i in range(0, len(splits.train), step)[:3]:
+        picture = splits.train.files[i]
+        name = f"picture {i}" if isinstance(picture, bytes) else picture
+        facts[f"example {i // step + 1}"] = f"{name}: {splits.train.captions[i][0]}"
     return facts
 
 
@@ -195,9 +205,9 @@ def read_rows(config):
 
 def find_file(path):
     """The file itself, or the one table, annotation or token file in the folder."""
-    if path.is_file():
+    if os.path.isfile(path):  # False where no file can be called so
         return path
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UserError(
             "--data expected builtin, tfds:NAME, a file or a folder; there is no "
             f"{path}."
@@ -346,8 +356,8 @@ def checked(config, rows):
     """The rows whose picture opens and whose caption says something.
 
     Raises:
-        UserError: for the first bad row; with --skip-bad the bad ones are counted
-            in a warning instead.
+        UserError: for the first bad row; with --skip-bad the bad ones are counted, and
+            only too many of them are an error.
     """
     texts = [row.caption if isinstance(row.caption, str) else "" for row in rows]
     verdicts = {}  # A picture of five captions is opened once.
@@ -366,10 +376,7 @@ def checked(config, rows):
             raise UserError(
                 f"{row.where}: {error}. (--skip-bad counts and skips such rows.)"
             )
-    if bad:
-        log.warning(
-            "Skipped %d of %d rows. The first: %s.", len(bad), len(rows), bad[0]
-        )
+    report_skipped(config, bad, len(rows), "rows")
     if not good:
         raise UserError(f"{config.data}: no usable row is left of {len(rows)}.")
     return good
@@ -468,55 +475,77 @@ def _hash(text):
 
 
 def from_tfds(config):
-    """A prepared set with the features `image` and `captions` (or `caption`).
+    """A set with the features `image` and `captions` (or `caption`).
 
-    The encoded pictures are held in memory. A set seldom comes with captions in its
-    test split, so the second half of its validation split is the test.
+    A set seldom comes with captions in its test split, so the second half of its
+    validation split is the test.
     """
     import tensorflow_datasets as tfds
 
-    name = config.data.removeprefix("tfds:")
-    folder = config.data_dir or tfds.core.constants.DATA_DIR
-    encoded = {"image": tfds.decode.SkipDecoding()}
-    try:
-        builder = tfds.builder(name, data_dir=config.data_dir or None)
-        held_out = [s for s in ("validation", "val") if s in builder.info.splits]
-        train, rest = (
-            builder.as_dataset(split=split, decoders=encoded)
-            for split in ("train", *(held_out or ["test"])[:1])
-        )
-    except Exception as error:  # tfds raises many kinds: no such set, no data.
-        reason = str(error).partition("\n")[0]  # A list of all sets may follow.
-        raise UserError(
-            f"{config.data}: expected this set prepared in {folder}. {reason} Prepare "
-            f"it where there is a network, with `tfds build {name} --data_dir FOLDER`, "
-            "and name that folder with --data-dir."
-        ) from None
-    features = train.element_spec
-    if "image" not in features or not {"captions", "caption"} & set(features):
+    builder = prepared.builder(config.data, config.data_dir)
+    features = builder.info.features
+    key = "captions" if "captions" in features else "caption"
+    if "image" not in features or key not in features:
         raise UserError(
             f"{config.data}: expected the features image and captions, received "
             f"{', '.join(features)}."
         )
-    train, rest = _examples_of(train), _examples_of(rest)
+    splits = builder.info.splits
+    held_out = next((s for s in ("validation", "val", "test") if s in splits), None)
+    if "train" not in splits or not held_out:
+        raise UserError(
+            f"{config.data}: expected the splits train and validation or test, "
+            f"received {', '.join(splits)}."
+        )
+    # Only what is needed; COCO has an id beside every caption's text, and boxes.
+    one_caption = getattr(features[key], "feature", None)
+    in_dict = isinstance(one_caption, tfds.features.FeaturesDict)
+    wanted = tfds.decode.PartialDecoding(
+        {"image": True, key: {"text": True} if in_dict else True},
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    folder = None
+    if builder.info.dataset_size > IN_MEMORY:
+        folder = tempfile.TemporaryDirectory(prefix="saccade-")
+    train, rest = (
+        _examples_of(
+            builder.as_dataset(split=split, decoders=wanted),
+            key,
+            folder and os.path.join(folder.name, split),
+        )
+        for split in ("train", held_out)
+    )
     half = len(rest) // 2
-    return Splits(
+    whole = Splits(
         train,
         Examples(rest.files[:half], rest.captions[:half]),
         Examples(rest.files[half:], rest.captions[half:]),
     )
+    if folder:
+        weakref.finalize(whole, folder.cleanup)
+    return whole
 
 
-def _examples_of(dataset):
-    """A tfds split with encoded pictures, as Examples."""
+def _examples_of(dataset, key, folder):
+    """A tfds split with encoded pictures and captions as `key`, as Examples; the
+    pictures as files in `folder`, where it is not None."""
     examples = Examples()
-    for record in dataset.as_numpy_iterator():
-        captions = record["captions"] if "captions" in record else record["caption"]
-        if isinstance(captions, dict):  # COCO has an id beside every text.
+    if folder:
+        os.mkdir(folder)
+    for number, record in enumerate(dataset.as_numpy_iterator()):
+        captions = record[key]
+        if isinstance(captions, dict):
             captions = captions["text"]
         if isinstance(captions, bytes):
             captions = [captions]
-        examples.files.append(record["image"])
+        picture = record["image"]
+        if folder:
+            picture = os.path.join(folder, str(number))
+            try:
+                pathlib.Path(picture).write_bytes(record["image"])
+            except OSError as error:
+                raise no_room(error) from None
+        examples.files.append(picture)
         examples.captions.append([text.decode() for text in captions])
     return examples
 

@@ -18,16 +18,27 @@ class Config:
     split: str = field(
         "90/10", "percent for train/validation or train/validation/test, in this order"
     )
+    skip_bad: bool = field(
+        False, "count and skip files that are no text instead of stopping"
+    )
+    bad_at_most: float = field(
+        10.0, "percent that --skip-bad may skip; more is an error", low=0, high=100
+    )
     min_count: int = field(1, "a rarer character becomes the unknown one", low=1)
 
     # Model
     cell: str = field(
         "gru", "recurrent cell; in minutes a GRU learns most", choices=tuple(CELLS)
     )
-    units_rnn: int = field(384, "size of the recurrent state of a level", low=1)
+    units_rnn: int = field(
+        384, "size of the recurrent state of a level", low=1, high=8192
+    )
     levels: int = field(1, "recurrent layers, one on the other", low=1, high=8)
     embedding: int = field(
-        0, "size of a character's vector; 0: one-hot, as in the lectures", low=0
+        0,
+        "size of a character's vector; 0: one-hot, as in the lectures",
+        low=0,
+        high=8192,
     )
     tied: bool = field(
         False, "the output uses the embedding's weights (Press & Wolf 2017)"

@@ -18,13 +18,15 @@ import itertools
 import logging
 import pathlib
 import string
+import sysconfig
 
 import numpy as np
 
 from ..core.characters import Characters
 from ..core.config import UserError
-from ..core.streams import Text
-from ..core.text_files import TextFile, find_files, read_tfds, shares
+from ..core.data import lies_in
+from ..core.streams import Text, batch_facts
+from ..core.text_files import TextFile, find_files, read_tfds, readable, shares
 
 log = logging.getLogger("saccade")
 
@@ -117,10 +119,10 @@ def read(config):
     if config.data == "hello":
         return [["hello" * 400]], "helo"
     if config.data.startswith("tfds:"):
-        texts = read_tfds(config.data.removeprefix("tfds:"), config.data_dir)
+        texts = read_tfds(config.data, config.data_dir)
         return [texts], None
     files = find_files(config.data, SUFFIXES, "builtin, hello, tfds:NAME")
-    return [TextFile(file) for file in files], None
+    return [TextFile(file) for file in readable(config, files)], None
 
 
 def builtin():
@@ -164,11 +166,17 @@ def why_no_test(config):
     return f"{config.data} has no text"
 
 
-def describe(splits):
+def describe(config, splits):
     """Facts for people."""
-    head, _ = splits.train.cut([0], min(200, len(splits.train)))
-    sample = splits.characters.decode(head).numpy()[0].decode()
+    size = len(splits.train)
+    samples, _ = splits.train.cut([0, size // 3, 2 * size // 3], min(60, size))
+    samples = splits.characters.decode(samples).numpy()
     return {
+        "lies in": lies_in(
+            config,
+            builtin=sysconfig.get_path("stdlib"),
+            hello="made by every command",
+        ),
         "training": f"{len(splits.train):,} characters",
         "validation": f"{len(splits.validation):,} characters",
         "test": "as validation"
@@ -177,7 +185,8 @@ def describe(splits):
         "documents": len(splits.train.starts),
         "different characters": splits.characters.size - 1,
         "sha256": splits.sha256,
-        "begins": repr(sample),
+        **batch_facts(config, splits.train),
+        **{f"example {i}": repr(s.decode()) for i, s in enumerate(samples, 1)},
     }
 
 

@@ -33,8 +33,9 @@ by one, and prints each as soon as it is drawn:
         logits[0] = -np.inf  # id 0 stands for every character that it does not know
         chances = np.exp((logits - logits.max()) / 0.8)  # temperature
         token = draw.choice(len(chances), p=chances / chances.sum())
-        letter = ask["decode"](tokens=tf.constant([[token]], tf.int32))["text"]
-        print(letter.numpy()[0].decode(), end="", flush=True)
+        one = tf.constant([token], tf.int32)
+        letter = ask["decode"](before=one, token=one)
+        print(letter["text"].numpy()[0].decode(), end="", flush=True)
         logits, states = read(token, states)
     print()
 """

@@ -10,6 +10,7 @@
 The command line and the notebooks are thin over this.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -24,7 +25,7 @@ import tensorflow as tf
 
 from . import distribution
 from .config import UserError, from_json, to_json
-from .training import make_folder, write_text
+from .training import make_folder, only_one, write_text
 
 log = logging.getLogger("saccade")
 
@@ -39,7 +40,8 @@ class App:
             `preset_for(data)` -> the name of the one that suits a value of --data.
     data:   `load_data(config)` -> splits with .train, .validation, .test, and .sha256,
             of all their content;
-            `describe(splits)` -> dict of facts for people;
+            `describe(config, splits)` -> dict of facts for people: where the data
+            lies, how much it is, the shapes of an example or a batch, three examples;
             `why_no_test(config)` -> why the data has no test split: half a sentence;
             `example()` -> one raw request as a client sends it;
             `learn(config, splits)` -> (config, assets), what must be learned from the
@@ -94,7 +96,7 @@ class App:
 
     def describe_data(self, config):
         """Facts about the data that `config` names, for people."""
-        return self.data.describe(self.data.load_data(config))
+        return self.data.describe(config, self.data.load_data(config))
 
     def train(self, config=None, out=None, resume=False, strategy="none"):
         """Train a model and evaluate it on the test split.
@@ -153,6 +155,7 @@ class App:
             model = self.model.build_model(config, assets)
         if distribution.several(strategy):
             distribution.synchronise(model)
+        until_trained = contextlib.ExitStack()
 
         def planned(config):
             distribution.check_same(
@@ -164,6 +167,7 @@ class App:
             if not distribution.is_chief(strategy):
                 return
             make_folder(folder)
+            until_trained.enter_context(only_one(folder))
             if resume:
                 _same_assets(folder / "assets.json", assets)
             write_text(folder / "assets.json", assets.to_json())
@@ -171,9 +175,10 @@ class App:
             write_text(folder / "data.json", json.dumps(data, indent=1))
             write_text(folder / "config.json", to_json(config, self.name))
 
-        config = self.training.fit(
-            model, config, assets, splits, folder, resume, planned
-        )
+        with until_trained:
+            config = self.training.fit(
+                model, config, assets, splits, folder, resume, planned
+            )
         run = Run(self, config, assets, model, folder)
         if len(splits.test) and distribution.is_chief(strategy):
             run.evaluate()

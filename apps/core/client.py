@@ -516,7 +516,9 @@ class Streamed(Served):
             last = ended or i == length - 1
             sure = len(tokens) - (0 if last else max(len(stop) - 1, 0))
             for k in range(told, sure):
-                yield _added(ask, tokens[k - 1] if k else None, tokens[k])
+                before = tokens[k - 1] if k else -1
+                added = ask("decode", before=[before], token=[tokens[k]])["text"]
+                yield added[0].decode()
             told = max(told, sure)
             if last:
                 return
@@ -543,17 +545,3 @@ def _stop_text(stop):
     if isinstance(stop, bool):
         return "<EOS>" if stop else ""
     return stop.replace("\\n", "\n").replace("\\t", "\t")
-
-
-def _added(ask, before, token):
-    """What a token adds to a text whose last token is `before`, None where it begins.
-
-    Asked in rows of two tokens, because a server can put only requests of one shape
-    together. The text of a token twice is, with or without a space between, twice as
-    long as the token's.
-    """
-    pair = [token if before is None else before, token]
-    both, twice = ask("decode", tokens=[pair, [pair[0], pair[0]]])["text"]
-    begin = len(twice.decode()) // 2
-    text = both.decode()
-    return text[:begin] if before is None else text[begin:]

@@ -1,6 +1,59 @@
-"""The order of training examples, as a pure function of (seed, step)."""
+"""Where data lies, and the order of its examples, a pure function of (seed, step)."""
 
+import logging
+import pathlib
+
+import rich.filesize
 import tensorflow as tf
+
+from . import prepared
+from .config import UserError
+
+log = logging.getLogger("saccade")
+
+
+def lies_in(config, **made):
+    """Where the data that a config names lies, for people.
+
+    Args:
+        made: values of `config.data` that name no place -> what to say of them.
+    """
+    if config.data in made:
+        return made[config.data]
+    if config.data.startswith("tfds:"):
+        return prepared.where(config.data, config.data_dir)
+    path = pathlib.Path(config.data).expanduser().absolute()
+    if path.is_dir():
+        return str(path)
+    return f"{path}, {rich.filesize.decimal(path.stat().st_size)}"
+
+
+def report_skipped(config, bad, count, what):
+    """Say what --skip-bad has left out.
+
+    Args:
+        config: with `bad_at_most`, in percent. bad: why, list of str, for each.
+        count: of good and bad together. what: what they are, for the message.
+
+    Raises:
+        UserError: they are too many.
+    """
+    if not bad:
+        return
+    if 100 * len(bad) > config.bad_at_most * count:
+        raise UserError(
+            f"{len(bad)} of {count} {what} are bad, which is more than "
+            f"--bad-at-most={config.bad_at_most:g} percent. The first: {bad[0]}"
+        )
+    log.warning("Skipped %d of %d %s. The first: %s", len(bad), count, what, bad[0])
+
+
+def spec_text(tensors):
+    """Names, types and shapes of a dict of tensor specs, for people."""
+    return ", ".join(
+        f"{name} {spec.dtype.name} {tuple(spec.shape)}"
+        for name, spec in tensors.items()
+    )
 
 
 def index_batches(count, batch_size, seed, first_step=0):

@@ -12,12 +12,8 @@ import tempfile
 import keras
 
 from . import serve_models
+from .locks import locked
 from .warm_up import write_warm_up
-
-try:
-    import fcntl
-except ImportError:  # Windows: what a killed export leaves is not removed there.
-    fcntl = None
 
 # No server takes this for a version, nor for a model.
 WRITING = ".writing-"
@@ -115,29 +111,6 @@ def remove_leftovers(to, base):
                 shutil.rmtree(folder, ignore_errors=True)
     for file in to.glob(f"{WRITING}*"):  # Written only by who holds the lock on `to`.
         file.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def locked(folder, wait=True):
-    """Hold the lock on a folder. It ends with the block or, at the latest, the process.
-
-    Yields:
-        True; False where somebody else holds it, with `wait` False, or where the file
-        system knows no locks.
-    """
-    if fcntl is None:
-        yield False
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            held = True
-        except OSError:
-            held = False
-        yield held
-    finally:
-        os.close(handle)
 
 
 def flush(folder):

@@ -1,17 +1,24 @@
 """The one picture decoder: in the graph, for training, evaluation and export alike."""
 
 import functools
+import math
+import os
 import pathlib
+import tempfile
 
+import numpy as np
+import rich.filesize
 import tensorflow as tf
 
 from .config import UserError
+from .distribution import DATA_SERVICE
+from .scratch import Scratch
 
 # A larger picture counts as broken. It is about what the largest cameras take, and
 # resizing it needs about 1 GB; a few hostile kilobytes can claim much more. What a
 # file claims stands in its header, and is compared before anything is decoded.
 MAX_PIXELS = 2**26
-MAX_MEMORY = 2**31  # bytes of decoded pictures that `picker` keeps
+MAX_MEMORY = 2**28  # bytes of decoded pictures that `picker` keeps in memory
 
 _CHUNK = 512  # files that `read` holds in memory undecoded
 
@@ -76,8 +83,13 @@ def read(files, size):
     Raises:
         UserError: a file is missing or cannot be decoded; the message names it.
     """
+    parts = list(_read_chunks(files, size))
+    return tf.concat(parts or [tf.zeros([0, size, size, 3], tf.uint8)], axis=0)
+
+
+def _read_chunks(files, size):
+    """As `read`, some pictures after the others."""
     decode_batch = _decoder(size)
-    parts = []
     for start in range(0, len(files), _CHUNK):
         chunk = files[start : start + _CHUNK]
         pixels, ok = decode_batch(tf.constant([_contents(file) for file in chunk]))
@@ -88,41 +100,72 @@ def read(files, size):
                     f"{name}: expected a JPEG, PNG, GIF, BMP or WebP picture, received "
                     "something that cannot be decoded as one."
                 )
-        parts.append(pixels)
-    if not parts:
-        return tf.zeros([0, size, size, 3], tf.uint8)
-    return tf.concat(parts, axis=0)
+        yield pixels
 
 
 def picker(files, size):
     """A function for `tf.data` that looks pictures up by their index.
 
-    They are decoded once, here, if all of them fit into `MAX_MEMORY`; else every
-    time anew, from the bytes or the paths, and one that is broken is white then.
+    They are decoded once, here. If not all of them fit into `MAX_MEMORY`, a temporary
+    file takes them: memory stays as it is, however many there are. Only a tf.data
+    service, which has no such file, decodes them every time anew then, from the bytes
+    or the paths, and one that is broken is white.
 
     Args:
-        files: as for `read`, all of one kind.
+        files: as for `read`.
         size: height and width in pixels.
 
     Returns:
         function of indices int (n,) -> pixels uint8 (n, size, size, 3).
 
     Raises:
-        UserError: as `read` does, if they are decoded here.
+        UserError: as `read` does, or the temporary file cannot be written.
     """
-    if len(files) * size * size * 3 <= MAX_MEMORY:
+    shape = (size, size, 3)
+    bytes_each = math.prod(shape)
+    if fit_into_memory(len(files), size):
         pixels = read(files, size)
         return lambda indices: tf.gather(pixels, indices)
 
-    encoded = tf.constant(files)
+    if os.environ.get(DATA_SERVICE):
+        encoded = tf.constant(files)
+
+        def pick_anew(indices):
+            contents = tf.gather(encoded, indices)
+            if isinstance(files[0], str):
+                contents = tf.map_fn(tf.io.read_file, contents)
+            return decode(contents, size)[0]
+
+        return pick_anew
+
+    store = Scratch()
+    for chunk in _read_chunks(files, size):
+        store.append(chunk.numpy())
+
+    def look(indices):
+        found = [store.read(i * bytes_each, bytes_each) for i in indices]
+        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, *shape)
 
     def pick(indices):
-        contents = tf.gather(encoded, indices)
-        if isinstance(files[0], str):
-            contents = tf.map_fn(tf.io.read_file, contents)
-        return decode(contents, size)[0]
+        pixels = tf.numpy_function(look, [indices], tf.uint8)
+        return tf.ensure_shape(pixels, [indices.shape[0], *shape])
 
     return pick
+
+
+def fit_into_memory(count, size):
+    return count * size * size * 3 <= MAX_MEMORY
+
+
+def kept_in(count, size):
+    """Where `picker` keeps so many pictures, for people."""
+    place = (
+        "memory"
+        if fit_into_memory(count, size)
+        else f"a temporary file of {tempfile.gettempdir()}"
+    )
+    needed = rich.filesize.decimal(count * size * size * 3)
+    return f"pictures decoded once, {needed} in {place}"
 
 
 def shift_and_zoom(pixels, shift, zoom, seed):

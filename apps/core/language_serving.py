@@ -407,7 +407,10 @@ def signatures(model, vocabulary, start, top_k=0, top_p=1.0, stop=""):
     score(text) -> log_prob, length
     step(token, reset, level_<k>_<part> ...) -> logits, level_<k>_<part> ...: for a
         client that chooses the tokens itself. `reset` puts the initial state in.
-    encode(text) -> tokens, length    and    decode(tokens) -> text: for them too.
+    encode(text) -> tokens, length: for them too; and
+    decode(before, token) -> text, what `token` adds to a text whose last token is
+        `before`; -1 where the text begins. A row is one token, because a server that
+        puts requests together fails those of different widths.
 
     Args:
         as in `Speaker`.
@@ -431,10 +434,14 @@ def signatures(model, vocabulary, start, top_k=0, top_p=1.0, stop=""):
         ids, lengths = vocabulary.encode(*checked(text=text))
         return {"tokens": ids, "length": lengths}
 
-    def decode(tokens):
-        (tokens,) = checked(tokens=tokens)
-        lengths = tf.fill([tf.shape(tokens)[0]], tf.shape(tokens)[1])
-        return {"text": vocabulary.decode(known(tokens), lengths)}
+    def decode(before, token):
+        before, token = checked(before=before, token=token)
+        first = vocabulary.decode(known(before)[:, None])
+        both = vocabulary.decode(known(tf.stack([before, token], axis=1)))
+        begin, end = tf.strings.length(first), tf.strings.length(both)
+        added = tf.strings.substr(both, begin, end - begin)
+        alone = vocabulary.decode(known(token)[:, None])
+        return {"text": tf.where(before < 0, alone, added)}
 
     one_step = [
         tf.TensorSpec([None], tf.int32, "token"),
@@ -444,12 +451,15 @@ def signatures(model, vocabulary, start, top_k=0, top_p=1.0, stop=""):
             for name in plain.names
         ),
     ]
-    tokens = tf.TensorSpec([None, None], tf.int32, "tokens")
+    one_token = [
+        tf.TensorSpec([None], tf.int32, "before"),
+        tf.TensorSpec([None], tf.int32, "token"),
+    ]
     return {
         "serving_default": plain.respond,
         "serving_xla": compiled.respond,
         "score": plain.respond_score,
         "step": graph(step, input_signature=one_step),
         "encode": graph(encode, input_signature=[TEXT]),
-        "decode": graph(decode, input_signature=[tokens]),
+        "decode": graph(decode, input_signature=one_token),
     }

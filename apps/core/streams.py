@@ -7,15 +7,18 @@ carried as numbers, through which no gradient flows, and put back where a docume
 begins.
 """
 
+import os
 import tempfile
-import threading
 
 import keras
 import numpy as np
+import rich.filesize
 import tensorflow as tf
 
 from .config import UserError
-from .distribution import WHOLE, own_variable
+from .data import spec_text
+from .distribution import DATA_SERVICE, WHOLE, own_variable
+from .scratch import Scratch
 
 # Tokens of a text in memory at most; beyond, they lie in a file.
 IN_MEMORY = 2**24
@@ -24,9 +27,8 @@ IN_MEMORY = 2**24
 class Text:
     """Documents one after the other, as ids.
 
-    A text of more than IN_MEMORY tokens lies in a temporary file without a name (in
-    TMPDIR), of which only what is asked for is read: memory stays as it is, however
-    long the text.
+    A text of more than IN_MEMORY tokens lies in a `Scratch` file: memory stays as it
+    is, however long the text.
 
     Args:
         documents: iterable of integer arrays.
@@ -45,7 +47,7 @@ class Text:
 
     def _fill(self, pieces, vocabulary_size):
         self._type = np.min_scalar_type(vocabulary_size - 1)
-        self._file, self._lock = None, threading.Lock()
+        self._file = None
         self._length, starts, kept = 0, [], []
         for begins, ids in pieces:
             if not len(ids):
@@ -55,15 +57,20 @@ class Text:
             self._length += len(ids)
             kept.append(np.asarray(ids, self._type))
             if self._length > IN_MEMORY:
-                self._file = self._file or tempfile.TemporaryFile(prefix="saccade-")
+                self._file = self._file or Scratch()
                 for piece in kept:
-                    piece.tofile(self._file)
+                    self._file.append(piece)
                 kept.clear()
         self._kept = np.concatenate([np.zeros(0, self._type), *kept])
         self.starts = np.array(starts, np.int64)  # places where documents begin
 
     def __len__(self):
         return self._length
+
+    @property
+    def nbytes(self):
+        """Bytes that the ids take, in memory or in the file."""
+        return len(self) * self._type.itemsize
 
     @property
     def in_memory(self):
@@ -88,9 +95,8 @@ class Text:
 
     def _read(self, first, count):
         """As `cut`, one row of the file."""
-        with self._lock:
-            self._file.seek(first * self._type.itemsize)
-            content = self._file.read(count * self._type.itemsize)
+        size = self._type.itemsize
+        content = self._file.read(first * size, count * size)
         ids = np.frombuffer(content, self._type)
         if len(ids) == count:
             return ids
@@ -163,6 +169,21 @@ def train_windows(text, rows, window, seed, first_step=0, part=WHOLE):
     return steps.map(cut, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
+def batch_facts(config, text):
+    """What a training step reads of a `Text`, and where that is kept, for people.
+
+    Raises:
+        UserError: the text is too short for `config`.
+    """
+    windows = train_windows(text, config.batch_size, config.window, config.seed)
+    place = "memory" if text.in_memory else f"a file of {tempfile.gettempdir()}"
+    inputs, targets, weights = windows.element_spec
+    return {
+        "one batch": spec_text({**inputs, "targets": targets, "weights": weights}),
+        "while training": f"ids, {rich.filesize.decimal(text.nbytes)} in {place}",
+    }
+
+
 def reader(text, count):
     """`Text.cut` of `count` tokens as a function for `tf.data`."""
     if text.in_memory:  # A graph, which a tf.data service can take to another machine.
@@ -173,6 +194,13 @@ def reader(text, count):
             return tf.gather(ids, places), tf.gather(begins, places)
 
         return look
+
+    if os.environ.get(DATA_SERVICE):
+        raise UserError(
+            f"A tf.data service cannot take a text of more than {IN_MEMORY:,} tokens, "
+            f"received {len(text):,}. Train without {DATA_SERVICE}: cutting a text "
+            "into windows costs next to nothing."
+        )
 
     def look(firsts):
         tokens, begins = tf.numpy_function(

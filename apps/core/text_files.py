@@ -4,15 +4,15 @@ import codecs
 import gzip
 import io
 import logging
+import os
 import pathlib
-import urllib.request
 import zlib
 
+from . import prepared
 from .config import UserError
+from .data import report_skipped
 
 log = logging.getLogger("saccade")
-
-TFDS_HOST = "https://storage.googleapis.com/tfds-data/dataset_info"
 
 
 def find_files(name, suffixes, sources):
@@ -25,9 +25,9 @@ def find_files(name, suffixes, sources):
         sources: what else --data may be, for the error.
     """
     path = pathlib.Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # False where no file can be called so
         return [path]
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UserError(
             f"--data expected {sources}, a text file or a folder of text files; found "
             f"nothing at {path}."
@@ -55,12 +55,31 @@ def find_files(name, suffixes, sources):
     return files
 
 
+def readable(config, files):
+    """The files that can be read as texts. With --skip-bad the others are counted;
+    without, the first of them is an error when it is read."""
+    if not config.skip_bad:
+        return files
+    good, bad = [], []
+    for file in files:
+        try:
+            for _ in TextFile(file):
+                pass
+            good.append(file)
+        except UserError as error:
+            bad.append(str(error))
+    report_skipped(config, bad, len(files), "files")
+    if not good:
+        raise UserError(f"{config.data}: none of {len(files)} files is a text.")
+    return good
+
+
 class TextFile:
     """A UTF-8 file, gzip where its name ends in .gz: iterating gives its text in pieces
     of at most `size` bytes, line ends as \\n, as often as one likes.
 
     Raises:
-        UserError: it is empty, no UTF-8, or no gzip.
+        UserError: it cannot be opened, is empty, no UTF-8, or no gzip.
     """
 
     def __init__(self, path, size=2**22):
@@ -101,7 +120,12 @@ class TextFile:
 
     def _blocks(self):
         """(bytes, whether they are the last), the last ones perhaps none."""
-        with open(self.path, "rb") as file:
+        try:
+            file = open(self.path, "rb")
+        except (OSError, ValueError) as error:  # a name with a NUL
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"{self.path}: the text cannot be read: {why}.") from None
+        with file:
             if self.path.suffix == ".gz":
                 file = gzip.GzipFile(fileobj=file)
             try:
@@ -121,37 +145,25 @@ def read_text(path):
 
 def read_or_why(path):
     """The text of a file and "", or "" and why it could not be read."""
-    try:
-        return read_text(pathlib.Path(path)), ""
-    except IsADirectoryError:
+    if os.path.isdir(path):
         return "", f"{path} is a folder; name its files, as '{path}/*'"
-    except FileNotFoundError:
-        return "", f"there is no file {path}"
-    except (OSError, ValueError) as error:  # UserError; a name with a NUL
+    try:
+        return read_text(path), ""
+    except UserError as error:
         return "", str(error)
 
 
-def read_tfds(name, data_dir):
-    """The texts of a data set of texts, list of str: its splits in the order train,
-    validation, test."""
-    import tensorflow_datasets as tfds
+def read_tfds(data, data_dir):
+    """The texts of a set of tensorflow-datasets, list of str: its splits in the order
+    train, validation, test.
 
-    folder = data_dir or tfds.core.constants.DATA_DIR
-    try:
-        builder = tfds.builder(name, data_dir=folder)
-        if not builder.data_path.exists():
-            # Without a network tfds would try again and again for minutes.
-            urllib.request.urlopen(TFDS_HOST, timeout=10).close()
-            builder.download_and_prepare()
-    except Exception as error:
-        reason = str(error).partition("\n")[0]  # A list of all sets may follow.
-        raise UserError(
-            f"tfds:{name} is not prepared in {folder}, and could not be downloaded. "
-            f"Name the folder of a prepared copy with --data-dir. ({reason})"
-        ) from None
+    Args:
+        as in `prepared.builder`.
+    """
+    builder = prepared.builder(data, data_dir)
     if "text" not in builder.info.features:
         raise UserError(
-            f"tfds:{name} has no feature 'text'; it has "
+            f"{data} has no feature 'text'; it has "
             f"{', '.join(builder.info.features)}. Use a data set of texts."
         )
     order = ("train", "validation", "test")

@@ -7,6 +7,7 @@ saves nowhere) and of the optimizer. Every file is written beside its place and 
 there, the checkpoint's manifest last, so that a kill at any moment leaves whole files.
 """
 
+import contextlib
 import csv
 import errno
 import json
@@ -24,6 +25,7 @@ import numpy as np
 
 from . import distribution
 from .config import UserError
+from .locks import locked
 from .not_finite import NotFinite
 
 log = logging.getLogger("saccade")
@@ -304,6 +306,18 @@ def make_folder(path):
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """An error where another process trains in this folder."""
+    with locked(folder, wait=False) as held:
+        if held is False:
+            raise UserError(
+                f"Another process is training in {folder}. Let it end, stop it, or "
+                "name another folder with --out."
+            )
+        yield
 
 
 def remove_leftovers(folder):

@@ -22,6 +22,14 @@ class Config:
         "tagged: a line is word/TAG word/TAG ..., and the tags are dropped",
         choices=("text", "tagged"),
     )
+    skip_bad: bool = field(
+        False,
+        "count and skip files that are no text, and lines without tags where tags are "
+        "dropped, instead of stopping",
+    )
+    bad_at_most: float = field(
+        10.0, "percent that --skip-bad may skip; more is an error", low=0, high=100
+    )
     split: str = field(
         "90/10", "percent for train/validation or train/validation/test, in this order"
     )
@@ -50,9 +58,11 @@ class Config:
         "recurrent cell; a GRU learns from a first pass faster",
         choices=tuple(CELLS),
     )
-    units_rnn: int = field(256, "size of the recurrent state of a level", low=1)
+    units_rnn: int = field(
+        256, "size of the recurrent state of a level", low=1, high=8192
+    )
     levels: int = field(1, "recurrent layers, one on the other", low=1, high=8)
-    embedding: int = field(256, "size of a word's vector; 0: one-hot", low=0)
+    embedding: int = field(256, "size of a word's vector; 0: one-hot", low=0, high=8192)
     tied: bool = field(
         False, "the output uses the embedding's weights (Press & Wolf 2017)"
     )

@@ -21,8 +21,9 @@ import re
 import numpy as np
 
 from ..core.config import UserError
-from ..core.streams import Text
-from ..core.text_files import find_files, read_text, read_tfds, shares
+from ..core.data import lies_in, report_skipped
+from ..core.streams import Text, batch_facts
+from ..core.text_files import find_files, read_text, read_tfds, readable, shares
 from . import grammar
 from .words import Words, tokenize
 
@@ -93,14 +94,15 @@ def read(config):
     if config.data == "builtin":
         return [grammar.sentences(BUILTIN_SENTENCES, seed=0)]
     if config.data.startswith("tfds:"):
-        texts = read_tfds(config.data.removeprefix("tfds:"), config.data_dir)
-        texts = ["\n".join(texts)]
+        texts = {config.data: "\n".join(read_tfds(config.data, config.data_dir))}
     else:
         files = find_files(config.data, SUFFIXES, "builtin, tfds:NAME")
-        texts = [read_text(file) for file in files]
-    documents = [[line for line in text.split("\n") if line.strip()] for text in texts]
+        texts = {file: read_text(file) for file in readable(config, files)}
     if config.format == "tagged":
-        return [[untag(line, config.data) for line in lines] for lines in documents]
+        return without_tags(config, texts)
+    documents = [
+        [line for line in text.split("\n") if line.strip()] for text in texts.values()
+    ]
     sample = "".join(documents[0][:100])
     if config.tokenizer == "words" and len(CHINESE.findall(sample)) > len(sample) / 2:
         log.warning(
@@ -117,16 +119,36 @@ def read(config):
     return documents
 
 
-def untag(line, name):
-    """`word/TAG word/TAG` without the tags."""
-    pairs = [pair.rpartition("/") for pair in line.split()]
-    for word, slash, tag in pairs:
-        if not (word and slash and tag):
-            raise UserError(
-                f"--format=tagged expected word/TAG in {name}, found {tag!r} in the "
-                f"line {line[:60]!r}. Text without tags is --format=text."
+def without_tags(config, texts):
+    """As `read`, of lines `word/TAG word/TAG`.
+
+    Args:
+        texts: dict, the name of a text -> its lines.
+
+    Raises:
+        UserError: for the first line with a word that has no tag; with --skip-bad such
+            lines are counted, and only too many of them are an error.
+    """
+    documents, bad, count = [], [], 0
+    for name, text in texts.items():
+        documents.append([])
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line.strip():
+                continue
+            count += 1
+            pairs = [pair.rpartition("/") for pair in line.split()]
+            odd = [pair[2] for pair in pairs if not all(pair)]
+            if not odd:
+                documents[-1].append(" ".join(word for word, _, _ in pairs))
+                continue
+            bad.append(
+                f"{name}, line {number}: --format=tagged expected word/TAG, found "
+                f"{odd[0][:60]!r}. Text without tags is --format=text."
             )
-    return " ".join(word for word, _, _ in pairs)
+            if not config.skip_bad:
+                raise UserError(f"{bad[0]} (--skip-bad counts and skips such lines.)")
+    report_skipped(config, bad, count, "lines")
+    return documents
 
 
 def cut(documents, parts):
@@ -160,15 +182,15 @@ def unknown_share(text):
     return float(np.mean(text.ids[~text.begins] == Words.unknown))
 
 
-def describe(splits):
+def describe(config, splits):
     """Facts for people."""
 
     def size(text):
         tokens = len(text) - len(text.starts)
         return f"{tokens:,} tokens, {unknown_share(text):.2%} of them <UNK>"
 
-    head = splits.train.ids[~splits.train.begins][:60]
     return {
+        "lies in": lies_in(config, builtin="made by every command, by a grammar"),
         "training": size(splits.train),
         "validation": size(splits.validation),
         "test": "as validation"
@@ -178,8 +200,18 @@ def describe(splits):
         "vocabulary": f"{splits.words.size:,}, <UNK> and <EOS> included; "
         f"{splits.words.rare:,} rarer ones are <UNK>",
         "sha256": splits.sha256,
-        "begins": splits.words.decode(head[None]).numpy()[0].decode(),
+        **batch_facts(config, splits.train),
+        **{f"example {i}": line for i, line in enumerate(samples(splits), 1)},
     }
+
+
+def samples(splits):
+    """Three lines of the training text: its first, and those behind its thirds."""
+    ends = np.flatnonzero(splits.train.ids == splits.words.end)
+    for place in (0, len(ends) // 3, 2 * len(ends) // 3):
+        first, behind = [*ends[place : place + 2], len(splits.train)][:2]
+        line, _ = splits.train.cut([first + 1], min(behind - first - 1, 60))
+        yield splits.words.decode(line).numpy()[0].decode()
 
 
 def example():

@@ -247,7 +247,7 @@ def test_jsonl_without_a_caption(folder, caption):
     (folder / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(UserError, match=r"x\.jsonl, line 2: the caption is empty: "):
         load(folder)
-    assert everything(load(folder, skip_bad=True))["b.png"] == ["x"]
+    assert everything(load(folder, skip_bad=True, bad_at_most=100))["b.png"] == ["x"]
 
 
 def test_picture_folder_elsewhere_and_absolute_paths(folder, tmp_path_factory):
@@ -395,17 +395,28 @@ def test_skip_bad_counts(bad, caplog):
     rows = "\n".join(row for row, _ in BAD.values())
     (bad / "x.tsv").write_text(f"image\tcaption\na.png\tfine\n{rows}\nb.png\tgood\n")
     with caplog.at_level(logging.WARNING, "saccade"):
-        splits = load(bad / "x.tsv", skip_bad=True)
+        splits = load(bad / "x.tsv", skip_bad=True, bad_at_most=100)
     assert everything(splits) == {"a.png": ["fine"], "b.png": ["good"]}
     (message,) = caplog.messages
     assert message.startswith(f"Skipped {len(BAD)} of {len(BAD) + 2} rows. The first: ")
     assert "line 3: there is no picture" in message
 
 
+def test_too_many_bad_rows(bad):
+    rows = "a.png\tfine\n" * 9 + "none.png\tx\n"
+    (bad / "x.tsv").write_text(f"image\tcaption\n{rows}")
+    load(bad / "x.tsv", skip_bad=True)  # 10 percent
+    (bad / "x.tsv").write_text(f"image\tcaption\n{rows}none.png\tx\n")
+    with pytest.raises(UserError) as error:
+        load(bad / "x.tsv", skip_bad=True)
+    assert "2 of 11 rows are bad" in str(error.value)
+    assert "--bad-at-most=10" in str(error.value) and "line 11" in str(error.value)
+
+
 def test_nothing_good_is_left(bad):
     (bad / "x.tsv").write_text("image\tcaption\nnone.png\tx\n")
     with pytest.raises(UserError, match="no usable row is left of 1"):
-        load(bad / "x.tsv", skip_bad=True)
+        load(bad / "x.tsv", skip_bad=True, bad_at_most=100)
 
 
 @pytest.mark.parametrize(
@@ -470,6 +481,8 @@ def test_folders_without_a_single_table(folder):
         load(folder)
     with pytest.raises(UserError, match="there is no .*nowhere"):
         load(folder / "nowhere")
+    with pytest.raises(UserError, match="there is no .*nowhere"):
+        load(folder / ("nowhere" * 1000))  # longer than a name can be
 
 
 # tensorflow-datasets
@@ -583,12 +596,14 @@ def test_example_is_a_picture_as_a_client_sends_it():
 
 
 def test_describe(scenes):
-    facts = data.describe(scenes)
+    facts = data.describe(Config(), scenes)
     assert facts["train pictures"] == 1000
     assert facts["train captions"] == len(all_sentences(scenes.train))
     assert facts["test pictures"] == 100
     assert facts["longest caption"] == "10 words"
-    assert facts["sample 1"] in all_sentences(scenes.train)
+    assert facts["example 1"].partition(": ")[2] in all_sentences(scenes.train)
+    assert facts["one example"] == "image uint8 (64, 64, 3), caption string"
+    assert facts["while training"] == "pictures decoded once, 12.3 MB in memory"
 
 
 # Real pictures

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from saccade.apps.char_lm import data
-from saccade.apps.char_lm.config import Config
+from saccade.apps.char_lm.config import PRESETS, Config
 from saccade.apps.core.config import ConfigError, UserError
 
 
@@ -75,9 +75,34 @@ def test_a_bad_file_is_an_error_that_names_it(tmp_path, content, message):
         data.load_data(Config(data=str(tmp_path / "text.txt")))
 
 
+def test_bad_files_are_counted_and_skipped(tmp_path, caplog):
+    for i in range(8):
+        (tmp_path / f"{i}.txt").write_text("hello world, " * 20)
+    bad = {"a.txt": b"\xff", "b.txt": b""}
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "c.txt").mkdir()
+    (tmp_path / "d.txt").symlink_to(tmp_path / "nowhere")
+    settings = {"data": str(tmp_path), "skip_bad": True}
+    with pytest.raises(UserError, match="4 of 12 files are bad, .*--bad-at-most=10"):
+        data.load_data(Config(**settings))
+    splits = data.load_data(Config(**settings, bad_at_most=34))
+    assert len(splits.train) + len(splits.validation) == 8 * 13 * 20
+    assert "Skipped 4 of 12 files. The first: " in caplog.text
+    assert "a.txt, line 1: byte 0xff is no UTF-8" in caplog.text
+    with pytest.raises(UserError, match="a.txt, line 1"):
+        data.load_data(Config(data=str(tmp_path)))
+    for i in range(8):
+        (tmp_path / f"{i}.txt").unlink()
+    with pytest.raises(UserError, match="none of 4 files is a text"):
+        data.load_data(Config(**settings, bad_at_most=100))
+
+
 def test_bad_sources_are_errors(tmp_path):
     with pytest.raises(UserError, match="nothing at"):
         data.load_data(Config(data=str(tmp_path / "missing.txt")))
+    with pytest.raises(UserError, match="nothing at x"):
+        data.load_data(Config(data="x" * 5000))  # longer than a name can be
     with pytest.raises(UserError, match=r"no text in the folder"):
         data.load_data(Config(data=str(tmp_path)))
     for split in ("90", "90/20", "a/b", "100/0", "50/-10/60"):
@@ -107,5 +132,6 @@ def test_tiny_shakespeare_in_order():
 
 
 def test_what_data_says_about_itself():
-    facts = data.describe(data.load_data(Config(data="hello")))
+    config = PRESETS["hello"]()
+    facts = data.describe(config, data.load_data(config))
     assert facts["training"] == "1,800 characters" and facts["test"] == "as validation"

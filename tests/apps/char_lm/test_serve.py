@@ -50,7 +50,7 @@ def test_prompts_are_texts_bytes_or_files(run, tmp_path):
     for good in (*said[:3], *said[6:]):
         assert good["length"] == len(good["continuation"]) == 9
         assert set(good["continuation"]) <= set("helo")
-    errors = ["bad.txt, line 1", "is a folder", "no file"]
+    errors = ["bad.txt, line 1", "is a folder", "No such file"]
     for bad, error in zip(said[3:6], errors, strict=True):
         assert error in bad["error"] and bad["continuation"] == "" == bad["prompt"]
     assert run.predict([]) == []
@@ -81,7 +81,7 @@ def test_tell_shows_the_prompt_and_the_text_as_it_comes(run, tmp_path):
     files = [tmp_path / "gone.txt", tmp_path / "a.txt"]
     files[1].write_text("hello")
     shown = []
-    with pytest.raises(UserError, match="no file .*gone"):
+    with pytest.raises(UserError, match="gone.txt: .* No such file"):
         for part in serve.tell(run, files, options):
             shown.append(part)
     assert "".join(shown) == f"==> {files[1]} <==\nhello{said['continuation']}\n"

@@ -1,6 +1,7 @@
 """The record that ties an app together, with modules that do nothing."""
 
 import logging
+import sys
 import types
 
 import keras
@@ -12,13 +13,15 @@ from saccade.apps.core.app import App
 from saccade.apps.core.config import UserError
 
 
-def app_with(test):
-    """An App whose data has these test examples and whose model knows nothing."""
+def app_with(test, meanwhile=lambda: None):
+    """An App whose data has these test examples and whose model knows nothing;
+    `meanwhile` is called while it trains."""
     some = Examples([b"a"], [["a"]])
     assets = types.SimpleNamespace(to_json=lambda: "{}")
 
     def fit(model, config, assets, splits, folder, resume, planned):
         planned(config)
+        meanwhile()
         return config
 
     return App(
@@ -54,6 +57,20 @@ def test_a_test_split_is_measured(tmp_path, caplog):
         run = app_with(Examples([b"b"], [["b"]])).train(Config(), tmp_path / "run")
     assert not caplog.text
     assert run.metrics == {"score": 1.0}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_one_training_at_a_time_in_a_folder(tmp_path):
+    folder, refused = tmp_path / "run", []
+
+    def second():
+        with pytest.raises(UserError, match="Another process is training in") as error:
+            app_with(Examples()).train(Config(), folder, resume=True)
+        refused.append(error)
+
+    app_with(Examples(), second).train(Config(), folder)
+    assert refused
+    app_with(Examples()).train(Config(), folder, resume=True)
 
 
 def test_what_an_app_does_not_have_is_an_error(tmp_path):

@@ -150,7 +150,8 @@ def test_what_a_living_export_writes_is_not_removed(tmp_path):
     (tmp_path / "lengths").mkdir()
     code = (
         "import sys, tempfile, pathlib\n"
-        "from saccade.apps.core.export import locked, WRITING\n"
+        "from saccade.apps.core.export import WRITING\n"
+        "from saccade.apps.core.locks import locked\n"
         "folder = pathlib.Path(tempfile.mkdtemp(prefix=WRITING, dir=sys.argv[1]))\n"
         "with locked(folder):\n"
         "    print(folder, flush=True)\n"

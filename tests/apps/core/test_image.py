@@ -441,9 +441,11 @@ def test_read_names_the_bad_file(tmp_path):
         image.read([str(tmp_path / "none.png")], 32)
 
 
-@pytest.mark.parametrize("memory", [10**6, 0], ids=["decoded once", "every time"])
-def test_picker(tmp_path, monkeypatch, memory):
-    monkeypatch.setattr(image, "MAX_MEMORY", memory)
+@pytest.mark.parametrize("place", ["memory", "file", "service"])
+def test_picker(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(image, "MAX_MEMORY", 10**6 if place == "memory" else 0)
+    if place == "service":
+        monkeypatch.setenv("SACCADE_DATA_SERVICE", "grpc://localhost:1")
     contents = list(good_files().values())
     expected = decode(tf.constant(contents))[0].numpy()
     paths = []

@@ -260,6 +260,8 @@ def test_encode_and_decode_signatures(model):
     told = functions["encode"](tf.constant(["語a", ""]))
     assert told["tokens"].numpy().tolist() == [CHARACTERS.ids("語a").tolist(), [0, 0]]
     assert told["length"].numpy().tolist() == [2, 0]
-    texts = functions["decode"](tf.constant([[1, 99, -1]]))["text"].numpy()
-    assert texts[0].decode() == "\n\ufffd\ufffd"
-    assert functions["decode"](tf.zeros([0, 3], tf.int32))["text"].shape == (0,)
+    tokens = tf.constant([1, 99, -1])
+    texts = functions["decode"](tf.constant([-1, 1, 99]), tokens)["text"].numpy()
+    assert [text.decode() for text in texts] == ["\n", "\ufffd", "\ufffd"]
+    none = tf.zeros([0], tf.int32)
+    assert functions["decode"](none, none)["text"].shape == (0,)

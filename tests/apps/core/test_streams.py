@@ -1,12 +1,14 @@
 """Streams of windows, the carried state, and the loss of a whole text."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from saccade.apps.char_lm.config import Config
-from saccade.apps.core import language_model, streams
+from saccade.apps.core import language_model, scratch, streams
 from saccade.apps.core.config import UserError
 from saccade.apps.core.streams import (
     Carrier,
@@ -89,6 +91,19 @@ def test_a_text_in_a_file_is_the_same_text(monkeypatch):
             assert got.shape == (3, count) and got.dtype == expected.dtype
     some, others = (windows(text, 9, rows=2) for text in (filed, kept))
     np.testing.assert_equal(some, others)
+    monkeypatch.setenv("SACCADE_DATA_SERVICE", "grpc://localhost:1")
+    with pytest.raises(UserError, match="tf.data service cannot take .* received 63"):
+        windows(filed, 9, rows=2)
+
+
+def test_a_full_temporary_folder_is_an_error_that_names_it():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    store = scratch.Scratch()
+    with open("/dev/full", "wb") as full:
+        store._file = full
+        with pytest.raises(UserError, match="temporary file of .*TMPDIR"):
+            store.append(np.zeros(10**5))
 
 
 @pytest.mark.parametrize("size", [3, 100])

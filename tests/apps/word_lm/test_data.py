@@ -145,8 +145,10 @@ def test_builtin_is_the_same_everywhere():
     assert splits.words.size == 94
     assert splits.sha256.startswith("4931d8c6df5184cf")
     assert data.unknown_share(splits.test) == 0
-    facts = data.describe(splits)
-    assert facts["begins"].startswith("the doctors often have slept. <EOS> the")
+    facts = data.describe(tiny(), splits)
+    assert facts["example 1"] == "the doctors often have slept."
+    assert {facts[f"example {i}"].split()[-1][-1] for i in (1, 2, 3)} == {"."}
+    assert facts["one batch"].startswith("tokens int32 (")
     assert "40,701 tokens" in facts["training"]
 
 
@@ -176,7 +178,7 @@ def test_a_tagged_text_read_as_text_is_noticed(tmp_path, caplog):
     [
         (b"a b\n\xff\n", {}, "line 2: byte 0xff is no UTF-8.*iconv"),
         (b" \n\n", {}, "is empty"),
-        (b"a/b\nplain\n", {"format": "tagged"}, "word/TAG.*'plain'"),
+        (b"a/b\n\nplain\n", {"format": "tagged"}, "a.txt, line 3: .*word/TAG.*'plain'"),
         (b"one line\n", {"split": "80/20"}, "The validation text .* holds no line"),
         (b"a\nb\n", {"split": "90"}, "two or three percentages"),
     ],
@@ -196,6 +198,17 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "a.txt.gz").write_bytes(b"plain")
     with pytest.raises(UserError, match="is no gzip"):
         data.load_data(config(tmp_path))
+
+
+def test_lines_without_tags_are_counted_and_skipped(tmp_path, caplog):
+    path = tmp_path / "news.txt"
+    path.write_text("a/x b/y\n" * 9 + "plain\n")
+    documents = data.read(config(path, format="tagged", skip_bad=True))
+    assert documents == [["a b"] * 9]
+    assert "Skipped 1 of 10 lines. The first: " in caplog.text
+    assert "news.txt, line 10" in caplog.text
+    with pytest.raises(UserError, match="1 of 10 lines are bad, .*--bad-at-most=9"):
+        data.read(config(path, format="tagged", skip_bad=True, bad_at_most=9))
 
 
 def test_jieba_is_asked_for_by_name(monkeypatch):

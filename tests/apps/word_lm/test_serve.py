@@ -141,7 +141,7 @@ def test_a_missing_file_spoils_no_other(run, tmp_path):
     for options in ({}, {"score": True}):
         answers = run.predict([tmp_path / "none", "the cat"], **options)
         assert sorted(said["ok"] for said in answers) == [False, True]
-        with pytest.raises(UserError, match="there is no file"):
+        with pytest.raises(UserError, match="No such file"):
             list(serve.tell(run, [tmp_path / "none"], options))
 
 
@@ -154,6 +154,14 @@ def test_export_scores_and_steps_alike(run, export):
         got = told[key].numpy()[[0, 1, 3]]
         np.testing.assert_allclose(got, [s[key] for s in here], rtol=1e-4)
     assert told["length"][2] == 1  # <EOS> alone
+
+    # What each token adds to the text: the parts joined are the text.
+    sentence = "the cat has slept, it seems."
+    ids = signatures["encode"](text=tf.constant([sentence]))["tokens"].numpy()[0, 1:]
+    before = np.array([-1, *ids[:-1]], np.int32)
+    parts = signatures["decode"](before=tf.constant(before), token=tf.constant(ids))
+    whole = run.assets.decode(ids[None]).numpy()[0]
+    assert b"".join(parts["text"].numpy()) == whole
 
     # The score again, a step at a time.
     coded = signatures["encode"](text=tf.constant([GOOD]))["tokens"].numpy()[0]
