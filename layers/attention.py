@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from .products import multiply
+from .recurrent import expect_mask
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -112,6 +113,7 @@ class BahdanauAttention(keras.layers.Layer):
         return context, weights, weights
 
     def call(self, query, values, values_mask=None, keys=None, training=False):
+        expect_mask(self, "`values_mask`", values_mask, values, "regions")
         if keys is None:
             keys = self.project(values)
         context, weights, _ = self.attend(query, values, keys, values_mask, training)

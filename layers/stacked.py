@@ -7,7 +7,7 @@ from keras import ops, tree
 
 from .attention_rnn import AttentionRNN
 from .minimal import Scan, scans
-from .recurrent import Recurrent, mask_of_outputs
+from .recurrent import Recurrent, expect_cell, mask_of_outputs
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -96,6 +96,8 @@ class Stacked(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         cells = [_cell_of(cell) for cell in cells]
+        for cell in cells:
+            expect_cell("Stacked", cell)
         _expect_stackable(cells, residual)
         self.residual = residual
         self.dropout = dropout

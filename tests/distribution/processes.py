@@ -25,6 +25,8 @@ SMALL = {
         "--rounds=2",
     ],
 }
+# A learning rate that no weight survives.
+DIVERGING = ["--learning-rate=1e30", "--clip=0"]
 
 
 def start(arguments, log, **environment):

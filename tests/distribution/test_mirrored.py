@@ -1,5 +1,6 @@
 """Two devices of one machine train what one device trains."""
 
+import re
 import types
 
 import numpy as np
@@ -12,6 +13,7 @@ from saccade.apps.core.distribution import Part
 from saccade.apps.core.streams import Text, train_windows
 
 from .processes import (
+    DIVERGING,
     SMALL,
     assert_same_losses,
     assert_same_training,
@@ -134,6 +136,17 @@ def test_hard_attention_on_two_devices_is_refused(tmp_path):
     assert start(["--devices=2", *words], log).wait(120) == 2
     assert "error: --attention hard trains on one device" in log.read_text()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_ends_it(tmp_path):
+    log = tmp_path / "log"
+    words = ["train", "char_lm", *SMALL["char_lm"], *DIVERGING, "--strategy=mirrored"]
+    process = start(["--devices=2", *words, "--out", tmp_path / "run"], log)
+    assert process.wait(120) == 2
+    assert re.search(
+        r"error: (The loss|Weights) became .* in round 1, at step", log.read_text()
+    )
 
 
 @pytest.mark.slow

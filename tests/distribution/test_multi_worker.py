@@ -1,6 +1,7 @@
 """Two processes on the loopback address train what one trains, and survive a kill."""
 
 import json
+import re
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from saccade.apps.core import distribution
 from saccade.apps.core.config import UserError
 
 from .processes import (
+    DIVERGING,
     SMALL,
     assert_same_training,
     reference,
@@ -77,6 +79,20 @@ def test_workers_with_other_settings_are_refused(tmp_path):
     for log in logs:
         assert "error: The workers train by different settings" in log.read_text()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_ends_all_workers(tmp_path):
+    logs = [tmp_path / f"{i}.log" for i in range(2)]
+    words = ["train", "char_lm", *SMALL["char_lm"], *DIVERGING]
+    workers = start_workers([*words, "--out", tmp_path / "run"], logs)
+    codes = [worker.wait(120) for worker in workers]
+    said = [log.read_text() for log in logs]
+    assert codes == [2, 2], "\n".join(said)
+    for text in said:
+        assert re.search(
+            r"error: (The loss|Weights) became .* in round 1, at step", text
+        )
 
 
 @pytest.fixture(scope="module")

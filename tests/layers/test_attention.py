@@ -122,6 +122,13 @@ def test_units_must_be_a_positive_integer(units):
         BahdanauAttention(units)
 
 
+@pytest.mark.parametrize("attention", [BahdanauAttention, HardAttention])
+def test_lengths_are_no_mask(attention):
+    query, values = np.zeros((BATCH, WIDTH)), np.zeros((BATCH, REGIONS, WIDTH))
+    with pytest.raises(ValueError, match="`values_mask` of shape .*Turn lengths into"):
+        attention(UNITS)(query, values, values_mask=np.ones(BATCH))
+
+
 @pytest.mark.parametrize("mask", [None, VALUES_MASK], ids=["unmasked", "masked"])
 def test_hard_takes_the_likeliest_at_inference(mask):
     layer = make(HardAttention)

@@ -620,6 +620,8 @@ def test_wrong_lists_of_cells_are_errors():
         Stacked([cell, LSTM(UNITS, go_backwards=True)])
     with pytest.raises(ValueError, match="Name its cell: AttentionCell"):
         Stacked([AttentionRNN(GRUCell(3), BahdanauAttention(3))])
+    with pytest.raises(ValueError, match="Stacked expected a cell, an object with"):
+        Stacked([cell, keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="StackedRNNCells one by one"):
         Stacked([keras.layers.StackedRNNCells([cell, GRUCell(3)])])
 
