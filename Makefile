@@ -20,7 +20,7 @@ demo: $(VENV)/.base
 	$(BIN)/saccade demo captioning --out demo --to saved_models
 
 test: $(VENV)/.test
-	$(BIN)/pytest -m "not oracle"
+	$(BIN)/pytest -m "not oracle" -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

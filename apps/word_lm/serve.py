@@ -133,7 +133,8 @@ def score_lines(model, words, lines):
         columns = {key: value.numpy().tolist() for key, value in told.items()}
         for row, i in enumerate(some):
             said = {key: column[row] for key, column in columns.items()}
-            said["perplexity"] = math.exp(-said["log_prob"] / said["length"])
+            nats = -said["log_prob"] / said["length"]
+            said["perplexity"] = figures(nats)["perplexity"]
             answers[i] = {"line": lines[i], **said, "ok": True}
     return answers
 

@@ -26,7 +26,7 @@ SMALL = {
     ],
 }
 # A learning rate that no weight survives.
-DIVERGING = ["--learning-rate=1e30", "--clip=0"]
+DIVERGING = ["--learning-rate=1e38", "--clip=0"]
 
 
 def start(arguments, log, **environment):

@@ -1,19 +1,15 @@
 """Our exports behind a real server, Triton: see triton.py for how to get one."""
 
-import dataclasses
 import json
 import os
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from saccade import apps
-
-from ..apps.expected import EXPECTED
 from ..apps.runs import moved_export
 from ..test_benchmarks import benchmark
 from . import triton
+from .asked import in_process, newer_export, requests_of
 
 pytestmark = [pytest.mark.serving, pytest.mark.slow]
 
@@ -52,30 +48,7 @@ def server(environment, name, export, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asked(name):
-    """Requests of one row, a bad one among them, and one of several rows."""
-    app = apps.load(name)
-    config = dataclasses.replace(app.presets["tiny"](), **EXPECTED[name].small)
-    good = EXPECTED[name].requests(app.data.load_data(config))
-    first = next(iter(good))
-    bad = EXPECTED[name].bad(good)[first]
-    rows = [{key: values[i : i + 1] for key, values in good.items()} for i in range(4)]
-    mixed = {**good, first: [good[first][0], bad[0], *good[first][2:4]]}
-    return [*rows, {**rows[0], first: bad[2:3]}, good, mixed]
-
-
-def in_process(export, asked):
-    """What TensorFlow answers here: a list of outputs by name."""
-    serve = tf.saved_model.load(str(export)).signatures["serving_default"]
-    specs = serve.structured_input_signature[1]
-    return [
-        {
-            key: value.numpy()
-            for key, value in serve(
-                **{key: tf.constant(request[key], specs[key].dtype) for key in specs}
-            ).items()
-        }
-        for request in asked
-    ]
+    return requests_of(name)
 
 
 def assert_equal(got, expected):
@@ -133,11 +106,7 @@ def test_a_new_version_comes_while_clients_ask(
     environment, name, export, asked, tmp_path
 ):
     """Nothing is lost: every request is answered, by the one version or the other."""
-    app = apps.load(name)
-    config = dataclasses.replace(
-        app.presets["tiny"](), **EXPECTED[name].small, steps=2, rounds=1
-    )
-    newer = app.train(config, out=tmp_path / "run").export(tmp_path / "exported")
+    newer = newer_export(name, tmp_path)
     exports = {"1": export, "2": newer}
     expected = {version: in_process(path, asked) for version, path in exports.items()}
     assert not all(
