@@ -185,8 +185,8 @@ class Row(typing.NamedTuple):
 
 def read_rows(config):
     """The rows of the file that `config.data` names, in its order."""
-    path = find_file(pathlib.Path(config.data).expanduser())
-    folder = pathlib.Path(config.image_dir).expanduser() if config.image_dir else None
+    path = find_file(_path(config.data))
+    folder = _path(config.image_dir) if config.image_dir else None
     readers = {
         ".csv": read_table,
         ".tsv": read_table,
@@ -201,6 +201,11 @@ def read_rows(config):
     if not rows:
         raise UserError(f"{path}: expected at least one caption, found none.")
     return rows
+
+
+def _path(name):
+    """~ is the home folder, where there is such a user; pathlib would fail else."""
+    return pathlib.Path(os.path.expanduser(name))
 
 
 def find_file(path):
@@ -439,7 +444,7 @@ def split_rows(config, rows):
 def _split_of_row(config, row):
     if not config.split_column:
         # The path as the table has it: the same on every machine.
-        base = pathlib.Path(config.image_dir or config.data).expanduser()
+        base = _path(config.image_dir or config.data)
         base = base if base.is_dir() else base.parent
         name = pathlib.Path(os.path.relpath(row.picture, base)).as_posix()
         return _split_by_hash(config.split, name)

@@ -1,6 +1,7 @@
 """Where data lies, and the order of its examples, a pure function of (seed, step)."""
 
 import logging
+import os
 import pathlib
 
 import rich.filesize
@@ -22,7 +23,7 @@ def lies_in(config, **made):
         return made[config.data]
     if config.data.startswith("tfds:"):
         return prepared.where(config.data, config.data_dir)
-    path = pathlib.Path(config.data).expanduser().absolute()
+    path = pathlib.Path(os.path.expanduser(config.data)).absolute()
     if path.is_dir():
         return str(path)
     return f"{path}, {rich.filesize.decimal(path.stat().st_size)}"

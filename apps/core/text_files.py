@@ -24,7 +24,7 @@ def find_files(name, suffixes, sources):
         name: the path. suffixes: tuple of endings that a text in a folder has.
         sources: what else --data may be, for the error.
     """
-    path = pathlib.Path(name)
+    path = pathlib.Path(os.path.expanduser(name))
     if os.path.isfile(path):  # False where no file can be called so
         return [path]
     if not os.path.isdir(path):

@@ -483,6 +483,8 @@ def test_folders_without_a_single_table(folder):
         load(folder / "nowhere")
     with pytest.raises(UserError, match="there is no .*nowhere"):
         load(folder / ("nowhere" * 1000))  # longer than a name can be
+    with pytest.raises(UserError, match="there is no ~nobody_is_called_so"):
+        data.load_data(Config(data="~nobody_is_called_so/nowhere"))
 
 
 # tensorflow-datasets
