@@ -131,12 +131,20 @@ def list_apps():
     console.print(table)
 
 
-@cli.command(context_settings=OPEN)
-def data(context: typer.Context, app: str, preset: str = PRESET):
+@cli.command(context_settings=OWN_HELP)
+def data(
+    context: typer.Context,
+    app: str = typer.Argument(""),
+    preset: str = PRESET,
+    help: bool = HELP,
+):
     """What is in an app's data, as `saccade train` with the same options reads it.
 
     Example: `saccade data captioning --data MY_FOLDER --caption-column text`
     """
+    if help or not app:
+        _show_settings(context, app, preset)
+        raise typer.Exit(0 if help else 2)
     _, config = _settings(app, preset, context.args)
     table = Table(box=None, show_header=False)
     for name, fact in load_quietly(app).describe_data(config).items():
@@ -173,20 +181,16 @@ def train(
     Example: `saccade train captioning --config runs/captioning/TIME/config.json`
     """
     if help or not app:
-        print(context.get_help())
-        if app:
-            modules = load_config_module(app)
-            origin, settings = _settings(app, preset, context.args, config)
-            print(f"Presets: {', '.join(modules.PRESETS)}\n")
-            show_options(settings, f"Options of {app}, as {origin} sets them")
+        _show_settings(context, app, preset, config)
         raise typer.Exit(0 if help else 2)
     _, settings = _settings(app, preset, context.args, config)
     unread = [*(["--config", config] if config else []), *context.args]
-    if resume and unread:
+    has_begun = not out or (pathlib.Path(out) / "config.json").exists()
+    if resume and unread and has_begun:
         # The same command again must work, and --minutes is a number of steps by now.
         print(
-            "Where the run has begun, its settings come from the run's config.json; "
-            f"not read again: {' '.join(unread)}",
+            "The settings come from the run's config.json; not read again: "
+            f"{' '.join(unread)}",
             file=sys.stderr,
         )
     try:
@@ -355,11 +359,12 @@ def client(
         raise UserError("Expected --stream or --json, not both.")
 
     def load():
+        the_app = load_quietly(app)  # first: gRPC's messages import TensorFlow too
         from .core.client import Client, Served, Streamed
 
         door = Client(host, port, grpc, timeout, retries)
         kind = Streamed if stream else Served
-        return kind(load_quietly(app), door, version, label)
+        return kind(the_app, door, version, label)
 
     _answer(app, words, prompt, as_json, plot="", load=load, decode=decode)
 
@@ -458,6 +463,17 @@ def _read_settings(app, module, file):
         raise UserError(text) from None
 
 
+def _show_settings(context, app, preset, file=""):
+    """The help of a verb that takes settings, with those of an app."""
+    print(context.get_help())
+    if not app:
+        print(f"Apps: {', '.join(REGISTRY)}")
+        return
+    origin, settings = _settings(app, preset, context.args, file)
+    print(f"Presets: {', '.join(load_config_module(app).PRESETS)}\n")
+    show_options(settings, f"Options of {app}, as {origin} sets them")
+
+
 def _show_decoding(context, app):
     """The help of a verb that decodes, with the decode options of an app or of all."""
     print(context.get_help())
@@ -506,7 +522,9 @@ def _answer(app, words, prompt, as_json, plot, load, decode):
     answers = loaded.predict(inputs, **decode)
     for name, said in zip(inputs, answers, strict=True):
         if as_json:
-            print(json.dumps({"input": name, **_plain(said)}, ensure_ascii=False))
+            why = {} if said["ok"] else {"error": _why_not_read(name)}
+            told = {"input": name, **_plain(said), **why}
+            print(json.dumps(told, ensure_ascii=False))
         elif said["ok"]:
             print(f"{name}: {said['caption']}  ({said['score']:.2f})")
         else:
@@ -591,7 +609,9 @@ def _why_not_read(name):
     path = pathlib.Path(name)
     if path.is_dir():
         return f"is a folder; name its files, as '{path}/*'"
-    return "could not be read" if path.exists() else "there is no such file"
+    if not path.exists():
+        return "there is no such file"
+    return "is no JPEG, PNG, GIF, BMP or WebP picture, or a broken or too large one"
 
 
 def _plain(value):

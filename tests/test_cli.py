@@ -75,10 +75,16 @@ def test_train_passes_the_apps_options_on(saccade):
     assert "exact match" in done.output and "50.00" in done.output
 
 
-def test_the_same_command_with_resume_goes_on(saccade):
-    done = saccade("train", "captioning", "--minutes=15", "--out", "one", "--resume")
+def test_the_same_command_with_resume_goes_on(saccade, tmp_path):
+    folder = tmp_path / "one"
+    words = ["train", "captioning", "--minutes=15", "--out", str(folder), "--resume"]
+    done = saccade(*words)
     assert done.exit_code == 0, done.output
-    assert FakeApp.trained[1:] == ("one", True, "none")
+    assert FakeApp.trained[1:] == (str(folder), True, "none")
+    assert "not read again" not in done.stderr
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    done = saccade(*words)
     assert "config.json; not read again: --minutes=15" in done.stderr
 
 
@@ -130,7 +136,7 @@ def test_help_shows_the_decode_options_with_their_defaults(saccade, verb, app):
     assert f"saccade {verb} captioning" in shown.output and "--beam 5" in shown.output
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("verb", ["data", "train", "evaluate", "predict"])
 def test_without_an_app_the_help_is_shown_and_the_status_is_2(saccade, verb):
     shown = saccade(verb)
     assert shown.exit_code == 2
@@ -265,7 +271,8 @@ def test_predict_prints_a_line_per_input_and_fails_for_bad_ones(
     assert FakeRun.asked[0] == inputs
     assert done.stdout == "good.png: said good.png  (-0.50)\n"
     assert done.stderr.splitlines() == [
-        "bad.png: could not be read",
+        "bad.png: is no JPEG, PNG, GIF, BMP or WebP picture, or a broken or too large "
+        "one",
         "gone-bad.png: there is no such file",
         "bad-*.png: there is no such file",
         "bad: is a folder; name its files, as 'bad/*'",

@@ -185,6 +185,10 @@ class Row(typing.NamedTuple):
 
 def read_rows(config):
     """The rows of the file that `config.data` names, in its order."""
+    if not config.data:  # as from a variable that is not set
+        raise UserError(
+            "--data expected builtin, tfds:NAME, a file or a folder; received nothing."
+        )
     path = find_file(_path(config.data))
     folder = _path(config.image_dir) if config.image_dir else None
     readers = {
@@ -219,11 +223,16 @@ def find_file(path):
         )
     endings = (".csv", ".tsv", ".jsonl", ".json", ".token", ".token.txt")
     found = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(endings)]
-    if len(found) != 1:
-        names = ", ".join(p.name for p in found) or "none"
+    if not found:
         raise UserError(
-            f"Expected exactly one file of captions ({' '.join(endings)}) in {path}; "
-            f"found {names}. Name the file itself with --data."
+            f"Expected a file of captions ({' '.join(endings)}) in {path}, found none. "
+            "A table captions.csv with the columns image, a file's name, and caption "
+            "will do."
+        )
+    if len(found) > 1:
+        raise UserError(
+            f"Expected one file of captions in {path}; found "
+            f"{', '.join(p.name for p in found)}. Name the one with --data."
         )
     return found[0]
 
@@ -237,14 +246,15 @@ def read_table(config, path, folder):
     if config.split_column:
         wanted["--split-column"] = config.split_column
     rows = []
-    records = _json_lines(path) if path.suffix.lower() == ".jsonl" else _columns(path)
-    for where, record in records:
-        for option, column in wanted.items():
-            if column not in record:
-                raise UserError(
-                    f"{where}: expected a column {column!r} ({option}); the columns "
-                    f"are: {', '.join(record)}."
-                )
+    is_json = path.suffix.lower() == ".jsonl"
+    for where, record in (_json_lines if is_json else _columns)(path):
+        missing = [f"{c!r} ({o})" for o, c in wanted.items() if c not in record]
+        if missing:
+            raise UserError(
+                f"{where if is_json else f'{path}, line 1'}: expected a column "
+                f"{' and a column '.join(missing)}; the columns are: "
+                f"{', '.join(record)}."
+            )
         name = str(record[config.image_column] or "")
         picture, error = _place(folder or path.parent, name)
         captions = record[config.caption_column]
@@ -493,7 +503,8 @@ def from_tfds(config):
     if "image" not in features or key not in features:
         raise UserError(
             f"{config.data}: expected the features image and captions, received "
-            f"{', '.join(features)}."
+            f"{', '.join(features)}. Use a set of pictures with captions, as "
+            "tfds:coco_captions."
         )
     splits = builder.info.splits
     held_out = next((s for s in ("validation", "val", "test") if s in splits), None)

@@ -1,6 +1,7 @@
 """Training: batches of captions, the loss over padded ones, REINFORCE, validation."""
 
 import dataclasses
+import logging
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from ..core.data import index_batches
 from ..core.metrics import caption_metrics
 from . import serve
 from .config import Decode
+
+log = logging.getLogger("saccade")
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -151,8 +154,10 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
     if not config.steps:
         steps = training.steps_for(config.minutes, model, batches)
         config = dataclasses.replace(config, steps=steps)
-    rounds = min(config.rounds, config.steps)
-    config = dataclasses.replace(config, steps=config.steps // rounds * rounds)
+    rounds, asked = min(config.rounds, config.steps), config.steps
+    config = dataclasses.replace(config, steps=asked // rounds * rounds)
+    if config.steps != asked:
+        log.info("%d steps instead of %d: whole rounds.", config.steps, asked)
     planned(config)
     compile_model(model, config)  # The learning rate falls over the planned steps.
     training.train(

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from . import distribution
 from .config import UserError, from_json, to_json
-from .training import make_folder, only_one, write_text
+from .training import make_folder, only_one, rounds_done, write_text
 
 log = logging.getLogger("saccade")
 
@@ -151,6 +151,12 @@ class App:
             )
         config, assets = self.data.learn(config, splits)
         distribution.check_rows(config.batch_size, strategy)
+        distribution.check_same(  # before weights of other shapes meet
+            to_json(config) + assets.to_json(),
+            strategy,
+            "The workers train by different settings or data. Start all of them with "
+            "the same command, and the same data in the same place.",
+        )
         with strategy.scope():
             model = self.model.build_model(config, assets)
         if distribution.several(strategy):
@@ -158,15 +164,10 @@ class App:
         until_trained = contextlib.ExitStack()
 
         def planned(config):
-            distribution.check_same(
-                to_json(config) + assets.to_json(),
-                strategy,
-                "The workers train by different settings or data. Start all of them "
-                "with the same command, and the same data in the same place.",
-            )
             if not distribution.is_chief(strategy):
                 return
             make_folder(folder)
+            log.info("The run's folder: %s", folder)
             until_trained.enter_context(only_one(folder))
             if resume:
                 _same_assets(folder / "assets.json", assets)
@@ -181,7 +182,7 @@ class App:
             )
         run = Run(self, config, assets, model, folder)
         if len(splits.test) and distribution.is_chief(strategy):
-            run.evaluate()
+            run.keep(run.measure(splits.test))
         distribution.wait(strategy)
         if not distribution.is_chief(strategy):
             run.metrics = _read_metrics(folder)
@@ -197,6 +198,8 @@ class App:
             Run or Export; both have `predict`.
         """
         folder = pathlib.Path(path) if path else self._newest()
+        if not path:
+            log.info("Taking the newest run, %s.", folder)
         if (folder / "saved_model.pb").exists():
             _check_owner(self, folder)
             return Export(self, folder)
@@ -223,6 +226,15 @@ class App:
                 f"damaged, or of another model than its config.json describes "
                 f"({type(error).__name__}: {reason})."
             ) from error
+        done, rounds = rounds_done(folder), min(config.rounds, config.steps)
+        if done is not None and done < rounds:
+            log.warning(
+                "%s is not trained to its end: %d of %d rounds. These are its best "
+                "weights so far.",
+                folder,
+                done,
+                rounds,
+            )
         return Run(self, config, assets, model, folder, _read_metrics(folder))
 
     def inspector(self):
@@ -249,10 +261,20 @@ class App:
             folder = RUNS / self.name / now.strftime("%Y-%m-%d-%H%M%S-%f")
         else:
             folder = pathlib.Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not folder.is_dir():
             raise UserError(
-                f"{folder} is there already and not empty. Name a new folder with "
+                f"--out expected a folder for the run; {folder} is a file. Name a new "
+                "folder."
+            )
+        if _has_config(folder):
+            raise UserError(
+                f"{folder} is there already and holds a run. Name a new folder with "
                 "--out, or go on training with --resume."
+            )
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(
+                f"{folder} is there already and holds other things than a run. Name a "
+                "new folder with --out."
             )
         return folder
 
@@ -292,13 +314,21 @@ class Run:
                 )
         elif not len(data):
             raise UserError("There is nothing to evaluate: received no examples.")
-        figures = self.app.serve.evaluate(
-            self.model, self.config, self.assets, data, _options(self.app, options)
-        )
+        figures = self.measure(data, **options)
         if own:
-            self.metrics = figures
-            write_text(self.folder / "metrics.json", json.dumps(figures, indent=1))
+            self.keep(figures)
         return figures
+
+    def measure(self, examples, **options):
+        """As `evaluate`, of examples, and the run's folder stays as it is."""
+        return self.app.serve.evaluate(
+            self.model, self.config, self.assets, examples, _options(self.app, options)
+        )
+
+    def keep(self, figures):
+        """Write the figures of the test split into the run's folder."""
+        self.metrics = figures
+        write_text(self.folder / "metrics.json", json.dumps(figures, indent=1))
 
     def predict(self, inputs, **options):
         """Answers for raw inputs: a list of dicts, one per input, in their order."""
@@ -403,6 +433,10 @@ def _options(app, options):
 def _read_metrics(folder):
     path = folder / "metrics.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def _has_config(folder):
+    return (folder / "config.json").exists()
 
 
 def _has_begun(folder):

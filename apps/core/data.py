@@ -12,6 +12,8 @@ from .config import UserError
 
 log = logging.getLogger("saccade")
 
+NAMED = 20  # bad rows or files at most, in a message
+
 
 def lies_in(config, **made):
     """Where the data that a config names lies, for people.
@@ -41,12 +43,16 @@ def report_skipped(config, bad, count, what):
     """
     if not bad:
         return
-    if 100 * len(bad) > config.bad_at_most * count:
+    percent = 100 * len(bad) / count
+    named = "".join(f"\n  {why}" for why in bad[:NAMED])
+    if len(bad) > NAMED:
+        named += f"\n  and {len(bad) - NAMED} more"
+    if percent > config.bad_at_most:
         raise UserError(
-            f"{len(bad)} of {count} {what} are bad, which is more than "
-            f"--bad-at-most={config.bad_at_most:g} percent. The first: {bad[0]}"
+            f"{len(bad)} of {count} {what} are bad, {percent:.1f} %, which is more "
+            f"than --bad-at-most={config.bad_at_most:g}:{named}"
         )
-    log.warning("Skipped %d of %d %s. The first: %s", len(bad), count, what, bad[0])
+    log.warning("Skipped %d of %d %s:%s", len(bad), count, what, named)
 
 
 def spec_text(tensors):

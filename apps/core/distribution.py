@@ -15,6 +15,8 @@ import functools
 import json
 import logging
 import os
+import socket
+import time
 import typing
 import zlib
 
@@ -27,6 +29,7 @@ from .config import UserError
 log = logging.getLogger("saccade")
 
 DATA_SERVICE = "SACCADE_DATA_SERVICE"
+PATIENCE = 600  # seconds until all workers must have been started
 STRATEGIES = ("none", "mirrored", "multi-worker", "tpu")
 
 
@@ -74,9 +77,10 @@ def _multi_worker():
     try:
         said = json.loads(os.environ.get("TF_CONFIG", ""))
         jobs, task = said["cluster"], said["task"]
-        jobs[task["type"]][int(task["index"])]
-        complete = set(jobs) <= {"chief", "worker"}
-    except (ValueError, KeyError, IndexError, TypeError):
+        own = jobs[task["type"]][int(task["index"])]
+        hosts = [host for job in jobs.values() for host in job]
+        complete = set(jobs) <= {"chief", "worker"} and all(map(_port, hosts))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         complete = False
     if not complete:
         raise UserError(
@@ -84,6 +88,7 @@ def _multi_worker():
             "environment, the index another on every machine; received "
             f"{os.environ.get('TF_CONFIG', 'none')!r}."
         )
+    meet(hosts, own)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
@@ -95,6 +100,57 @@ def _multi_worker():
         raise UserError(
             f"The workers of TF_CONFIG did not find one another: {_first_line(error)}"
         ) from None
+
+
+def meet(hosts, own, patience=PATIENCE):
+    """Wait until the port of every worker answers; meanwhile say whose does not.
+
+    TensorFlow would wait without a word, and hear no Ctrl-C. A worker that has met all
+    others hands its port to TensorFlow, which answers those who come later.
+
+    Args:
+        hosts: list of "name:port", of all workers. own: this one's.
+        patience: seconds.
+
+    Raises:
+        UserError: some did not come in time, or the own port is taken.
+    """
+    missing = [host for host in hosts if host != own]
+    end, say = time.monotonic() + patience, time.monotonic() + 3
+    try:
+        door = socket.create_server(("", _port(own)), backlog=len(hosts) + 8)
+    except OSError as error:
+        raise UserError(
+            f"TF_CONFIG says that this worker is {own}, but its port cannot be opened: "
+            f"{error.strerror}. Is another process using it?"
+        ) from None
+    with door:
+        while missing := [host for host in missing if not _answers(host)]:
+            if time.monotonic() > end:
+                raise UserError(
+                    f"Waited {patience:g} s for {', '.join(missing)}, which TF_CONFIG "
+                    "names. Start the same command there too, and check that its port "
+                    "can be reached from here."
+                )
+            if time.monotonic() > say:
+                log.info("Waiting for the workers %s.", ", ".join(missing))
+                say = time.monotonic() + 60
+            time.sleep(0.1)
+
+
+def _port(host):
+    """The number behind the last colon; 0 where there is none."""
+    number = host.rpartition(":")[2]
+    return int(number) if ":" in host and number.isdecimal() else 0
+
+
+def _answers(host):
+    name = host.rpartition(":")[0].strip("[]")
+    try:
+        socket.create_connection((name, _port(host)), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _tpu():

@@ -35,6 +35,12 @@ def builder(data, data_dir=""):
             )
             tfds.enable_progress_bar()
             found.download_and_prepare()
+    except tfds.core.DatasetNotFoundError:
+        raise UserError(
+            f"{data}: tensorflow-datasets has no set of this name, and none lies "
+            f"prepared in {folder} (--data-dir). The names are at "
+            "https://www.tensorflow.org/datasets/catalog."
+        ) from None
     except Exception as error:  # tfds raises many kinds: no such set, no data.
         reason = str(error).partition("\n")[0]  # A list of all sets may follow.
         raise UserError(

@@ -18,21 +18,21 @@ log = logging.getLogger("saccade")
 def find_files(name, suffixes, sources):
     """The text files that a path names: itself, or those in the folder, sorted.
 
-    READMEs are left out: they tell about the texts.
+    READMEs are left out, they tell about the texts; and what is hidden, as .git.
 
     Args:
         name: the path. suffixes: tuple of endings that a text in a folder has.
         sources: what else --data may be, for the error.
     """
     path = pathlib.Path(os.path.expanduser(name))
-    if os.path.isfile(path):  # False where no file can be called so
+    if name and os.path.isfile(path):  # False where no file can be called so
         return [path]
-    if not os.path.isdir(path):
+    if not name or not os.path.isdir(path):
         raise UserError(
             f"--data expected {sources}, a text file or a folder of text files; found "
-            f"nothing at {path}."
+            f"nothing at {name!r}."
         )
-    there = sorted(path.rglob("*"))
+    there = [p for p in sorted(path.rglob("*")) if not _is_hidden(p.relative_to(path))]
     files = [
         p
         for p in there
@@ -53,6 +53,10 @@ def find_files(name, suffixes, sources):
             ", ".join(suffixes),
         )
     return files
+
+
+def _is_hidden(path):
+    return any(part.startswith(".") for part in path.parts)
 
 
 def readable(config, files):

@@ -24,7 +24,7 @@ import keras
 import numpy as np
 
 from . import distribution
-from .config import UserError
+from .config import UserError, read_json
 from .locks import locked
 from .not_finite import NotFinite
 
@@ -67,6 +67,8 @@ def train(
     if rounds_kept.writes:
         remove_leftovers(folder)
     done = rounds_kept.restore() if resume else 0
+    if done >= rounds:
+        log.info("%s is complete: all of its %d rounds are done.", folder, rounds)
     distribution.check_same(
         str(done),
         strategy,
@@ -318,6 +320,16 @@ def only_one(folder):
                 "name another folder with --out."
             )
         yield
+
+
+def rounds_done(folder):
+    """Rounds that the checkpoint in a run's folder has; None where there is none that
+    can be read."""
+    try:
+        text = (folder / "checkpoint/manifest.json").read_text("utf-8")
+        return read_json(text, {"rounds": int})["rounds"]
+    except (OSError, ValueError):
+        return None
 
 
 def remove_leftovers(folder):

@@ -1,7 +1,11 @@
 """Two processes on the loopback address train what one trains, and survive a kill."""
 
+import concurrent.futures
+import contextlib
 import json
 import re
+import socket
+import threading
 import time
 
 import pytest
@@ -37,6 +41,7 @@ def base(tmp_path_factory):
         "{}",
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
         '{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
+        '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
 def test_a_wrong_tf_config_is_told(said, monkeypatch):
@@ -46,6 +51,48 @@ def test_a_wrong_tf_config_is_told(said, monkeypatch):
         monkeypatch.setenv("TF_CONFIG", said)
     with pytest.raises(UserError, match='expected TF_CONFIG like {"cluster"'):
         distribution.create("multi-worker")
+
+
+def free_hosts(count):
+    with contextlib.ExitStack() as stack:
+        doors = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            for _ in range(count)
+        ]
+        return [f"127.0.0.1:{door.getsockname()[1]}" for door in doors]
+
+
+def test_workers_wait_for_one_another():
+    hosts, done = free_hosts(3), threading.Event()
+
+    def work(host):
+        distribution.meet(hosts, host, 20)
+        with socket.create_server(("", int(host.split(":")[1]))):  # as TensorFlow does
+            done.wait(20)
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        started = []
+        for host in hosts:  # one after the other
+            started.append(pool.submit(work, host))
+            time.sleep(0.3)
+            assert not any(one.done() for one in started)
+        time.sleep(1)
+        done.set()
+        for one in started:
+            one.result()
+
+
+def test_a_worker_that_does_not_come_is_named():
+    own, missing = free_hosts(2)
+    with pytest.raises(UserError, match=f"Waited 0.3 s for {missing}, which TF_CONFIG"):
+        distribution.meet([own, missing], own, 0.3)
+
+
+def test_a_taken_port_is_told():
+    with socket.create_server(("", 0)) as taken:
+        own = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UserError, match="its port cannot be opened: Address"):
+            distribution.meet([own], own)
 
 
 @pytest.mark.slow
@@ -72,7 +119,7 @@ def test_workers_with_other_settings_are_refused(tmp_path):
     logs = [tmp_path / f"{i}.log" for i in range(2)]
     settings = ["char_lm", *SMALL["char_lm"], "--out", tmp_path / "run"]
     workers = start_workers(
-        ["train", *settings], logs, each=lambda i: [f"--window={10 + i}"]
+        ["train", *settings], logs, each=lambda i: [f"--units-rnn={10 + i}"]
     )
     codes = [worker.wait(120) for worker in workers]
     assert codes == [2, 2], "\n".join(log.read_text() for log in logs)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -88,8 +89,14 @@ def test_bad_files_are_counted_and_skipped(tmp_path, caplog):
         data.load_data(Config(**settings))
     splits = data.load_data(Config(**settings, bad_at_most=34))
     assert len(splits.train) + len(splits.validation) == 8 * 13 * 20
-    assert "Skipped 4 of 12 files. The first: " in caplog.text
+    assert "Skipped 4 of 12 files:" in caplog.text
     assert "a.txt, line 1: byte 0xff is no UTF-8" in caplog.text
+    for name, why in (
+        ("b", "is empty"),
+        ("c", "Is a directory"),
+        ("d", "No such file"),
+    ):
+        assert re.search(f"{name}.txt.* {why}", caplog.text)
     with pytest.raises(UserError, match="a.txt, line 1"):
         data.load_data(Config(data=str(tmp_path)))
     for i in range(8):
@@ -101,7 +108,7 @@ def test_bad_files_are_counted_and_skipped(tmp_path, caplog):
 def test_bad_sources_are_errors(tmp_path):
     with pytest.raises(UserError, match="nothing at"):
         data.load_data(Config(data=str(tmp_path / "missing.txt")))
-    with pytest.raises(UserError, match="nothing at x"):
+    with pytest.raises(UserError, match="nothing at .xxx"):
         data.load_data(Config(data="x" * 5000))  # longer than a name can be
     with pytest.raises(UserError, match=r"no text in the folder"):
         data.load_data(Config(data=str(tmp_path)))

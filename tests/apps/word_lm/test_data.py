@@ -205,7 +205,7 @@ def test_lines_without_tags_are_counted_and_skipped(tmp_path, caplog):
     path.write_text("a/x b/y\n" * 9 + "plain\n")
     documents = data.read(config(path, format="tagged", skip_bad=True))
     assert documents == [["a b"] * 9]
-    assert "Skipped 1 of 10 lines. The first: " in caplog.text
+    assert "Skipped 1 of 10 lines:" in caplog.text
     assert "news.txt, line 10" in caplog.text
     with pytest.raises(UserError, match="1 of 10 lines are bad, .*--bad-at-most=9"):
         data.read(config(path, format="tagged", skip_bad=True, bad_at_most=9))
