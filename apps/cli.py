@@ -386,7 +386,7 @@ def inspect(
     *folder, path = words
     if len(folder) > 1:
         raise UserError(f"Expected [RUN] FILE; received {' '.join(words)}.")
-    if not pathlib.Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(f"Expected a text file to read, found none at {path}.")
     show_figures(_load_run(app, *folder).inspect(path, out or None))
 
@@ -485,7 +485,7 @@ def _read(app, arguments):
     """The folder if the first plain word is one, the other words, decode options."""
     words, given = _words_and_decoding(app, arguments)
     folder = None
-    if words and pathlib.Path(words[0]).is_dir():
+    if words and os.path.isdir(words[0]):
         folder, *words = words
     return folder, words, given
 
@@ -606,10 +606,9 @@ def _inputs(words):
 
 
 def _why_not_read(name):
-    path = pathlib.Path(name)
-    if path.is_dir():
-        return f"is a folder; name its files, as '{path}/*'"
-    if not path.exists():
+    if os.path.isdir(name):
+        return f"is a folder; name its files, as '{pathlib.Path(name)}/*'"
+    if not os.path.exists(name):  # nor can there be, with some names
         return "there is no such file"
     return "is no JPEG, PNG, GIF, BMP or WebP picture, or a broken or too large one"
 

@@ -469,9 +469,11 @@ def _check_owner(app, folder):
 def _read_config(app, folder):
     path = folder / "config.json"
     if not path.exists():
+        versions = sorted(folder.glob("*/saved_model.pb"))
+        hint = f" Name a version: {versions[-1].parent}" if versions else ""
         raise UserError(
             f"{folder} is no run's folder and no export: expected a config.json or a "
-            "saved_model.pb in it."
+            f"saved_model.pb in it.{hint}"
         )
     try:
         return from_json(app.Config, path.read_text("utf-8"), app.name)

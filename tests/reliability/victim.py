@@ -43,7 +43,7 @@ def train_and_tell(pipe, arguments):
     telling(rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
     telling(training.replacing, "__enter__", lambda self: f"writing {self.path.name}")
     telling(training.replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
-    telling(app.Run, "evaluate", lambda self, *_: "evaluating")
+    telling(app.Run, "measure", lambda self, *_: "evaluating")
     sys.argv = ["saccade", "train", *arguments]
     cli.main()
 
