@@ -266,7 +266,7 @@ class App:
                 f"--out expected a folder for the run; {folder} is a file. Name a new "
                 "folder."
             )
-        if _has_config(folder):
+        if (folder / "config.json").exists():
             raise UserError(
                 f"{folder} is there already and holds a run. Name a new folder with "
                 "--out, or go on training with --resume."
@@ -433,10 +433,6 @@ def _options(app, options):
 def _read_metrics(folder):
     path = folder / "metrics.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
-
-
-def _has_config(folder):
-    return (folder / "config.json").exists()
 
 
 def _has_begun(folder):

@@ -15,6 +15,11 @@ log = logging.getLogger("saccade")
 NAMED = 20  # bad rows or files at most, in a message
 
 
+def path_of(name):
+    """A path; ~ is the home folder, where there is such a user, and never an error."""
+    return pathlib.Path(os.path.expanduser(name))
+
+
 def lies_in(config, **made):
     """Where the data that a config names lies, for people.
 
@@ -25,7 +30,7 @@ def lies_in(config, **made):
         return made[config.data]
     if config.data.startswith("tfds:"):
         return prepared.where(config.data, config.data_dir)
-    path = pathlib.Path(os.path.expanduser(config.data)).absolute()
+    path = path_of(config.data).absolute()
     if path.is_dir():
         return str(path)
     return f"{path}, {rich.filesize.decimal(path.stat().st_size)}"

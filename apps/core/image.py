@@ -1,7 +1,6 @@
 """The one picture decoder: in the graph, for training, evaluation and export alike."""
 
 import functools
-import math
 import os
 import pathlib
 import tempfile
@@ -121,9 +120,7 @@ def picker(files, size):
     Raises:
         UserError: as `read` does, or the temporary file cannot be written.
     """
-    shape = (size, size, 3)
-    bytes_each = math.prod(shape)
-    if fit_into_memory(len(files), size):
+    if decoded_bytes(len(files), size) <= MAX_MEMORY:
         pixels = read(files, size)
         return lambda indices: tf.gather(pixels, indices)
 
@@ -138,34 +135,33 @@ def picker(files, size):
 
         return pick_anew
 
-    store = Scratch()
+    store, bytes_each = Scratch(), decoded_bytes(1, size)
     for chunk in _read_chunks(files, size):
         store.append(chunk.numpy())
 
     def look(indices):
         found = [store.read(i * bytes_each, bytes_each) for i in indices]
-        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, *shape)
+        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, size, size, 3)
 
     def pick(indices):
         pixels = tf.numpy_function(look, [indices], tf.uint8)
-        return tf.ensure_shape(pixels, [indices.shape[0], *shape])
+        return tf.ensure_shape(pixels, [indices.shape[0], size, size, 3])
 
     return pick
 
 
-def fit_into_memory(count, size):
-    return count * size * size * 3 <= MAX_MEMORY
+def decoded_bytes(count, size):
+    """What so many pictures take."""
+    return count * size * size * 3
 
 
 def kept_in(count, size):
     """Where `picker` keeps so many pictures, for people."""
-    place = (
-        "memory"
-        if fit_into_memory(count, size)
-        else f"a temporary file of {tempfile.gettempdir()}"
-    )
-    needed = rich.filesize.decimal(count * size * size * 3)
-    return f"pictures decoded once, {needed} in {place}"
+    needed = decoded_bytes(count, size)
+    place = f"a temporary file of {tempfile.gettempdir()}"
+    if needed <= MAX_MEMORY:
+        place = "memory"
+    return f"pictures decoded once, {rich.filesize.decimal(needed)} in {place}"
 
 
 def shift_and_zoom(pixels, shift, zoom, seed):

@@ -10,7 +10,7 @@ import zlib
 
 from . import prepared
 from .config import UserError
-from .data import report_skipped
+from .data import path_of, report_skipped
 
 log = logging.getLogger("saccade")
 
@@ -24,10 +24,10 @@ def find_files(name, suffixes, sources):
         name: the path. suffixes: tuple of endings that a text in a folder has.
         sources: what else --data may be, for the error.
     """
-    path = pathlib.Path(os.path.expanduser(name))
-    if name and os.path.isfile(path):  # False where no file can be called so
+    path = path_of(name)
+    if os.path.isfile(path):  # False where no file can be called so
         return [path]
-    if not name or not os.path.isdir(path):
+    if not name or not os.path.isdir(path):  # Path("") would be this folder
         raise UserError(
             f"--data expected {sources}, a text file or a folder of text files; found "
             f"nothing at {name!r}."

@@ -27,13 +27,8 @@ from saccade.apps.core.config import (
     to_json,
 )
 
+from .answers import assert_same
 from .expected import EXPECTED
-from .runs import moved_export, tiny_run
-
-
-@pytest.fixture(scope="session", params=sorted(apps.REGISTRY))
-def name(request):
-    return request.param
 
 
 @pytest.fixture(scope="session")
@@ -45,16 +40,6 @@ def app(name):
 def expected(name):
     assert name in EXPECTED, f"add an entry for {name} to EXPECTED"
     return EXPECTED[name]
-
-
-@pytest.fixture(scope="session")
-def run(name, tmp_path_factory):
-    return tiny_run(name, tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def export(name, tmp_path_factory):
-    return moved_export(name, tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
@@ -116,18 +101,6 @@ def completed(model, inputs):
 
 def arrays(outputs):
     return {name: value.numpy() for name, value in outputs.items()}
-
-
-def assert_same(got, expected):
-    """Equal answers: texts and integers exactly, floats up to rounding."""
-    assert got.keys() == expected.keys()
-    for key, value in expected.items():
-        if value.dtype.kind == "f":
-            np.testing.assert_allclose(
-                got[key], value, rtol=1e-4, atol=1e-5, err_msg=key
-            )
-        else:
-            np.testing.assert_array_equal(got[key], value, err_msg=key)
 
 
 # 1. Settings

@@ -19,6 +19,7 @@ from saccade.apps.core import serve_models
 from saccade.apps.core.client import Client
 from saccade.apps.core.config import UserError
 
+from ..apps.answers import assert_same
 from ..apps.runs import moved_export
 from .asked import in_process, newer_export, requests_of
 
@@ -82,21 +83,10 @@ def wait_for_version(name, version, rest_port):
         time.sleep(0.2)
 
 
-def assert_equal(got, expected):
-    assert got.keys() == expected.keys()
-    for key, value in expected.items():
-        if value.dtype.kind == "f":
-            np.testing.assert_allclose(
-                got[key], value, rtol=1e-3, atol=1e-5, err_msg=key
-            )
-        else:
-            np.testing.assert_array_equal(got[key], value, err_msg=key)
-
-
 def is_one_of(got, answers):
     for expected in answers:
         try:
-            assert_equal(got, expected)
+            assert_same(got, expected, rtol=1e-3)
         except AssertionError:
             continue
         return True
@@ -111,7 +101,7 @@ def test_it_answers_as_in_process(models, ports, name, door):
     for request, expected in zip(
         asked, in_process(models / name / "1", asked), strict=True
     ):
-        assert_equal(client.predict(name, request), expected)
+        assert_same(client.predict(name, request), expected, rtol=1e-3)
 
 
 def ask_until(stop, door, port, name, asked, answers):
@@ -179,4 +169,4 @@ def test_a_new_version_comes_while_clients_ask(models, ports, name, tmp_path):
     assert rest and grpc
     client = Client("127.0.0.1", ports["rest"])
     for request, (_, expected) in zip(asked, answers, strict=True):
-        assert_equal(client.predict(name, request), expected)
+        assert_same(client.predict(name, request), expected, rtol=1e-3)

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from ..apps.answers import assert_same
 from ..apps.runs import moved_export
 from ..test_benchmarks import benchmark
 from . import triton
@@ -54,14 +55,12 @@ def asked(name):
 def assert_equal(got, expected):
     """Answers of triton_client.py and of `in_process`."""
     assert got.keys() == expected.keys()
+    shaped, texts = {}, {}
     for key, value in expected.items():
-        if value.dtype == object:
-            value = np.array([text.decode() for text in value])
-        found = np.reshape(got[key], value.shape)
-        if value.dtype.kind == "f":
-            np.testing.assert_allclose(found, value, rtol=1e-3, atol=1e-5, err_msg=key)
-        else:
-            np.testing.assert_array_equal(found, value, err_msg=key)
+        is_text = value.dtype == object
+        texts[key] = np.array([text.decode() for text in value]) if is_text else value
+        shaped[key] = np.reshape(got[key], value.shape)
+    assert_same(shaped, texts, rtol=1e-3)
 
 
 @pytest.mark.parametrize("door", ["rest", "grpc"])

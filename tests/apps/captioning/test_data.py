@@ -14,6 +14,7 @@ from PIL import Image
 
 from saccade.apps.captioning import data
 from saccade.apps.captioning.config import Config, tiny
+from saccade.apps.captioning.scenes import COLOURS, builtin
 from saccade.apps.core import image
 from saccade.apps.core.config import UserError
 
@@ -26,7 +27,7 @@ SCENES = "4aeba4b218c1754c69262ba3082488574b82e0f3843218939ac2b7583ccebff0"
 
 @pytest.fixture(scope="module")
 def scenes():
-    return data.builtin(Config(builtin_size=1000))
+    return builtin(Config(builtin_size=1000))
 
 
 def all_sentences(examples):
@@ -39,7 +40,7 @@ def objects_of(sentence):
     return [
         f"{colour} {shape}"
         for colour, shape in zip(words, words[1:], strict=False)
-        if colour in data.COLOURS
+        if colour in COLOURS
     ]
 
 
@@ -73,20 +74,21 @@ def test_builtin_is_the_same_everywhere(scenes):
     ]
     written = json.dumps(written, default=float).encode()
     assert hashlib.sha256(written).hexdigest() == SCENES
-    again = data.builtin(Config(builtin_size=1000, seed=5))
+    again = builtin(Config(builtin_size=1000, seed=5))
     assert again.train.files == scenes.train.files
     assert again.test.captions == scenes.test.captions
 
 
 def test_a_small_builtin_is_the_beginning_of_a_large_one(scenes):
-    small = data.builtin(Config(builtin_size=50))
+    small = builtin(Config(builtin_size=50))
     assert small.train.files == scenes.train.files[:50]
     assert small.test.files == scenes.test.files[:40]
 
 
 @pytest.mark.parametrize("config", [tiny(), Config()], ids=["tiny", "default"])
 def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
-    monkeypatch.setattr(data, "draw", lambda *_: b"")  # Only the words are looked at.
+    # Only the words are looked at.
+    monkeypatch.setattr("saccade.apps.captioning.scenes.draw", lambda *_: b"")
     splits = data.load_data(config)
     train, test = splits.train, splits.test
     known = {word for sentence in all_sentences(train) for word in sentence.split()}
@@ -119,8 +121,7 @@ def test_builtin_boxes_hold_their_objects(scenes):
                 middle = pixels[int((y0 + y1) / 2), int((x0 + x1) / 2)]
                 colours = [n.split()[0] for n in names if n.split()[1] == o["word"]]
                 assert any(
-                    np.abs(middle - data.COLOURS[colour]).max() <= 2
-                    for colour in colours
+                    np.abs(middle - COLOURS[colour]).max() <= 2 for colour in colours
                 )
                 pixels[
                     int(y0) : int(np.ceil(y1)) + 1, int(x0) : int(np.ceil(x1)) + 1

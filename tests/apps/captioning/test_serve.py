@@ -4,7 +4,7 @@ import pytest
 
 from saccade.apps.captioning import serve
 from saccade.apps.captioning.config import Config, Decode
-from saccade.apps.captioning.data import Examples
+from saccade.apps.captioning.examples import Examples
 from saccade.apps.core.config import UserError
 
 

@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from saccade.apps.captioning.config import Config, Decode
-from saccade.apps.captioning.data import Examples, Splits
+from saccade.apps.captioning.examples import Examples, Splits
 from saccade.apps.core.app import App
 from saccade.apps.core.config import UserError
 
