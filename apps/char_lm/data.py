@@ -18,7 +18,6 @@ import itertools
 import logging
 import pathlib
 import string
-import sysconfig
 
 import numpy as np
 
@@ -174,7 +173,7 @@ def describe(config, splits):
     return {
         "lies in": lies_in(
             config,
-            builtin=sysconfig.get_path("stdlib"),
+            builtin="the installed Python's own library",
             hello="made by every command",
         ),
         "training": f"{len(splits.train):,} characters",
