@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 import typing
 
-from .core.config import UserError, nearest
+from .core.errors import UserError, nearest
 
 if typing.TYPE_CHECKING:
     import types

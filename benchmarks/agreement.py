@@ -5,7 +5,7 @@
 
 The lectures' example: 'The cat, which already ate ..., was full' but 'The cats, which
 ..., were full'. Elman, GRU and LSTM of equal parameter count read a stream of such
-sentences, word by word, as language models (`core.language_model`, truncated
+sentences, word by word, as language models (`core.tasks.language.model`, truncated
 backpropagation through time), each for the same number of steps and with the same
 learning rate. Nothing tells them that agreement is what counts: one word in a dozen is
 a verb that agrees. They learn it twice: from sentences with 1 to 20 words between
@@ -53,9 +53,9 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from saccade.apps.core import language_model
-from saccade.apps.core.language_training import fit
-from saccade.apps.core.streams import Text, loss_meter, state_names
+from saccade.apps.core.tasks.language.model import build_language_model
+from saccade.apps.core.tasks.language.streams import Text, loss_meter, state_names
+from saccade.apps.core.tasks.language.training import fit
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -222,7 +222,7 @@ def answers(model, asked, rows=64):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What `core.language_model.build` and `core.language_training.fit` ask for."""
+    """What `build_language_model` and `tasks.language.training.fit` ask for."""
 
     cell: str
     units_rnn: int
@@ -244,14 +244,14 @@ class Config:
 
 
 def parameters_of(cell, units):
-    return language_model.build(len(WORDS), Config(cell, units, 1, 0)).count_params()
+    return build_language_model(len(WORDS), Config(cell, units, 1, 0)).count_params()
 
 
 def units_for(cell, parameters):
     """The number of units with which a model of `cell` comes nearest."""
 
     def size(units):
-        return language_model.build(
+        return build_language_model(
             len(WORDS), Config(cell, units, 1, 0)
         ).count_params()
 
@@ -275,7 +275,7 @@ class Splits:
 def measure(config, splits, asked):
     """Train one network; returns (right bool (questions,), validation nats)."""
     keras.utils.set_random_seed(config.seed)
-    model = language_model.build(len(WORDS), config)
+    model = build_language_model(len(WORDS), config)
     with tempfile.TemporaryDirectory() as folder:
         fit(model, config, None, splits, folder, False, lambda config: None)
     return answers(model, asked), loss_meter(model)(splits.validation)

@@ -43,10 +43,10 @@ import rich.table
 import tensorflow as tf
 
 from saccade import apps
-from saccade.apps.core import plot
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 from saccade.apps.core.ngram import NGram
-from saccade.apps.core.streams import Text, state_names
+from saccade.apps.core.report import plot
+from saccade.apps.core.tasks.language.streams import Text, state_names
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -77,7 +77,8 @@ def log_probs(model, text, rows=32, warm_up=1000, window=250):
     before its own part, so that every token is told with a state behind it.
 
     Args:
-        model: as `core.language_model.build` makes it. text: `core.streams.Text`.
+        model: as `build_language_model` makes it.
+        text: `core.tasks.language.streams.Text`.
 
     Returns:
         float64 (length,); nan for the first token of a document, which nothing before
@@ -201,7 +202,7 @@ def analyse(model, characters, train, test):
     """All tables, as a dict for JSON.
 
     Args:
-        train, test: `core.streams.Text` in the ids of `characters`.
+        train, test: `core.tasks.language.streams.Text` in the ids of `characters`.
     """
     text, train_text = spelled(test.ids, characters), spelled(train.ids, characters)
     told = ~test.begins

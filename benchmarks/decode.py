@@ -53,7 +53,7 @@ import rich.table
 import tensorflow as tf
 
 from saccade.apps.captioning import APP, serve
-from saccade.apps.core.text import Vocabulary
+from saccade.apps.core.inputs.vocabulary import Vocabulary
 from saccade.layers import decoding
 
 try:

@@ -116,7 +116,7 @@ def make(kind, size, folder):
 def measure(app_name, data, steps, toy):
     """Prints one JSON object."""
     from saccade import apps
-    from saccade.apps.core import training
+    from saccade.apps.core.training import loop
 
     app = apps.load(app_name)
     preset = "tiny" if toy else app.config.preset_for(str(data))
@@ -125,7 +125,7 @@ def measure(app_name, data, steps, toy):
     def look(model, batches, *others, **options):
         raise Caught(model, batches)
 
-    training.train = look
+    loop.train = look
     splits = app.data.load_data(config)
     config, assets = app.data.learn(config, splits)
     model = app.model.build_model(config, assets)

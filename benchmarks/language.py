@@ -61,9 +61,10 @@ import tensorflow as tf
 
 from saccade.apps.char_lm import config as settings
 from saccade.apps.char_lm import data
-from saccade.apps.core import language_model, language_training
-from saccade.apps.core.language_serving import Speaker
-from saccade.apps.core.streams import Carrier, state_names, train_windows
+from saccade.apps.core.tasks.language import training
+from saccade.apps.core.tasks.language.model import build_language_model
+from saccade.apps.core.tasks.language.serving import Speaker
+from saccade.apps.core.tasks.language.streams import Carrier, state_names, train_windows
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "language.json"
 MODELS = {"full": [("lstm", 256), ("gru", 256), ("lstm", 512)], "toy": [("gru", 4)]}
@@ -102,7 +103,7 @@ MEASURED = settings.Config(
 
 def our_model(config, size):
     keras.utils.set_random_seed(config.seed)
-    return language_model.build(size, config)
+    return build_language_model(size, config)
 
 
 def keras_model(config, size):
@@ -115,7 +116,7 @@ def keras_model(config, size):
 
 def keras_training(model, config, batches):
     """A function that runs one call of training steps; returns their mean loss."""
-    language_training.compile_carrier(model, config)
+    training.compile_carrier(model, config)
     model.make_train_function()
     step, windows = model.train_function, iter(batches)
 

@@ -30,8 +30,8 @@ import rich.console
 import rich.table
 
 from saccade import apps
-from saccade.apps.core import distribution, training
-from saccade.apps.core.config import parse_overrides
+from saccade.apps.core.settings.fields import parse_overrides
+from saccade.apps.core.training import devices, loop
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 PRESETS = {"captioning": "pictures", "char_lm": "default"}
@@ -69,7 +69,7 @@ def work(app, preset, options, rounds):
             on_epoch_end=lambda epoch, logs: moments.append(time.perf_counter()),
         )
         model.fit(
-            distribution.feed(strategy, batches, 0),
+            devices.feed(strategy, batches, 0),
             epochs=1 + rounds,  # The first one builds the graph.
             steps_per_epoch=steps,
             callbacks=[note],
@@ -81,12 +81,12 @@ def work(app, preset, options, rounds):
             (end - begin) / steps for begin, end in zip(begins, ends, strict=True)
         )
         epoch = steps_of_a_pass(app, config, the_app.data.load_data(config))
-        distribution.wait(strategy)
-        if distribution.is_chief(strategy):
+        devices.wait(strategy)
+        if devices.is_chief(strategy):
             print(json.dumps({"seconds": step * epoch, "steps": epoch, "step": step}))
         sys.exit()
 
-    training.train = timed
+    loop.train = timed
     several = "TF_CONFIG" in os.environ
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "run"

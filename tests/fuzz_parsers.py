@@ -31,7 +31,7 @@ with atheris.instrument_imports(include=["saccade"]):
     import saccade.apps.captioning.data
     import saccade.apps.char_lm.data
     import saccade.apps.word_lm.data  # noqa: F401  the targets import them too late
-    from saccade.apps.core.config import UserError
+    from saccade.apps.core.errors import UserError
 
 FORMS = [
     *((table, ending) for ending in TABLE_ENDINGS),

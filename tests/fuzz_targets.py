@@ -130,10 +130,10 @@ def decoded(some):
     import numpy as np
     import tensorflow as tf
 
-    from saccade.apps.core import image
+    from saccade.apps.core.inputs import pictures
 
     good = pictures()[0]
-    pixels, ok = image._decoder(8)(tf.constant([good, *some, good]))
+    pixels, ok = pictures._decoder(8)(tf.constant([good, *some, good]))
     pixels, ok = pixels.numpy(), ok.numpy()
     assert pixels.shape == (len(some) + 2, 8, 8, 3)
     assert ok[0] and ok[-1]
@@ -148,8 +148,8 @@ def decoded(some):
 def text_graphs():
     import tensorflow as tf
 
-    from saccade.apps.core.characters import Characters
-    from saccade.apps.core.text import normalise
+    from saccade.apps.core.inputs.characters import Characters
+    from saccade.apps.core.inputs.vocabulary import normalise
     from saccade.apps.word_lm.words import Words, segment
 
     characters = Characters("abc 猫😀")
@@ -189,7 +189,7 @@ def texts_in_the_graph(some):
 def settings(text):
     """The text of a config.json; one that is taken says the same again."""
     from saccade import apps
-    from saccade.apps.core.config import from_json, to_json
+    from saccade.apps.core.settings.fields import from_json, to_json
 
     for name in apps.REGISTRY:
         cls = apps.load_config_module(name).Config
@@ -201,7 +201,7 @@ def settings(text):
 
 def config_texts():
     from saccade import apps
-    from saccade.apps.core.config import help_rows
+    from saccade.apps.core.settings.fields import help_rows
 
     fields = {
         row[0].partition("/")[0][2:].replace("-", "_")
@@ -221,7 +221,7 @@ def assets(text):
     for name in apps.REGISTRY:
         try:
             apps.load(name).data.assets_from_json(text).to_json()
-        except apps.core.config.UserError:
+        except apps.core.errors.UserError:
             pass
 
 
@@ -340,8 +340,8 @@ def text_file(ending, content, form):
 
     from saccade.apps.char_lm import config as char_config
     from saccade.apps.char_lm import data as char_data
-    from saccade.apps.core.config import UserError
-    from saccade.apps.core.text_files import read_or_why
+    from saccade.apps.core.data.texts import read_or_why
+    from saccade.apps.core.errors import UserError
     from saccade.apps.word_lm import config as word_config
     from saccade.apps.word_lm import data as word_data
 
@@ -393,7 +393,7 @@ def run(name, seconds, folder):
     Args:
         folder: where the input in hand is written before it is tried.
     """
-    from saccade.apps.core.config import UserError
+    from saccade.apps.core.errors import UserError
 
     function, strategy = TARGETS[name]
     end, count = time.monotonic() + seconds, 0

@@ -113,13 +113,13 @@ def test_language_runs(language, tmp_path, capsys):
 def test_networks_of_the_table_are_equally_large(war_and_peace):
     """The formula is that of the model, and the units meet the number within 1 %."""
     from saccade.apps.char_lm.config import Config
-    from saccade.apps.core import language_model
+    from saccade.apps.core.tasks.language.model import build_language_model
 
     wanted = war_and_peace.parameters("lstm", 1, 256, 83)
     for cell in war_and_peace.CELLS:
         for levels in war_and_peace.LEVELS:
             small = Config(cell=cell, levels=levels, units_rnn=3)
-            built = language_model.build(5, small)
+            built = build_language_model(5, small)
             assert built.count_params() == war_and_peace.parameters(cell, levels, 3, 5)
             units = war_and_peace.units_for(cell, levels, wanted, 83)
             got = war_and_peace.parameters(cell, levels, units, 83)
@@ -129,10 +129,10 @@ def test_networks_of_the_table_are_equally_large(war_and_peace):
 def test_war_and_peace_goes_on_where_it_was_killed(
     war_and_peace, tmp_path, monkeypatch
 ):
-    from saccade.apps.core import training
+    from saccade.apps.core.training import loop
 
     words = ["--toy", "--cells", "gru", "--levels", "1", "2", "--out", str(tmp_path)]
-    write, killed = training.Rounds._write_checkpoint, []
+    write, killed = loop.Rounds._write_checkpoint, []
 
     def write_and_die(rounds, done):
         write(rounds, done)
@@ -140,7 +140,7 @@ def test_war_and_peace_goes_on_where_it_was_killed(
             killed.append(done)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.Rounds, "_write_checkpoint", write_and_die)
+    monkeypatch.setattr(loop.Rounds, "_write_checkpoint", write_and_die)
     with pytest.raises(KeyboardInterrupt):
         war_and_peace.main(words)
     table = json.loads((tmp_path / "table.json").read_text("utf-8"))

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from saccade.apps.core.streams import Text, loss_meter
+from saccade.apps.core.tasks.language.streams import Text, loss_meter
 
 from .apps.runs import tiny_run
 

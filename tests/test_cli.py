@@ -8,8 +8,9 @@ import types
 import pytest
 import typer.testing
 
-from saccade.apps import cli, load_config_module
-from saccade.apps.core.config import UserError
+from saccade.apps import load_config_module
+from saccade.apps.cli import commands
+from saccade.apps.core.errors import UserError
 
 
 class FakeRun:
@@ -55,10 +56,12 @@ class FakeApp:
 @pytest.fixture
 def saccade(monkeypatch):
     """Run the command line against a fake app; returns typer's result."""
-    monkeypatch.setattr(cli, "load", lambda name: FakeApp())
+    monkeypatch.setattr(commands, "load", lambda name: FakeApp())
 
     def call(*arguments, **options):
-        return typer.testing.CliRunner().invoke(cli.cli, list(arguments), **options)
+        return typer.testing.CliRunner().invoke(
+            commands.cli, list(arguments), **options
+        )
 
     return call
 
@@ -174,7 +177,7 @@ def test_wrong_words_get_an_error_that_helps(saccade, arguments, message):
 def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["saccade", "train", "captioning", "--bogus=1"])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        commands.main()
     assert left.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
 
@@ -182,7 +185,7 @@ def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsy
 def test_a_path_that_the_system_refuses_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["saccade", "export", "captioning", "x" * 5000])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        commands.main()
     assert left.value.code == 2
     assert capsys.readouterr().err.startswith("error: File name too long: xxx")
 
@@ -226,7 +229,7 @@ def test_what_an_export_cannot_do_is_an_error(saccade, tmp_path):
 
 
 def test_every_verb_shows_an_example_that_begins_with_it(saccade):
-    for command in cli.cli.registered_commands:
+    for command in commands.cli.registered_commands:
         verb = command.name or command.callback.__name__
         shown = saccade(verb, "--help")
         assert shown.exit_code == 0
@@ -239,11 +242,11 @@ def test_starting_noise_is_hidden_unless_the_start_fails(monkeypatch, capfd):
         if name == "broken":
             raise ImportError("no such library")
 
-    monkeypatch.setattr(cli, "load", noisy)
-    cli.load_quietly("captioning")
+    monkeypatch.setattr(commands, "load", noisy)
+    commands.load_quietly("captioning")
     assert capfd.readouterr().err == ""
     with pytest.raises(ImportError):
-        cli.load_quietly("broken")
+        commands.load_quietly("broken")
     os.write(2, b", and after")
     assert capfd.readouterr().err == "noise of C++, and after"
 

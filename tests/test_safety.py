@@ -19,7 +19,7 @@ from PIL import Image
 
 from saccade import apps
 from saccade.apps.captioning import data as captioning_data
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 
 from .apps.runs import tiny_run
 

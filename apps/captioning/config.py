@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ..core.config import field, validate
+from ..core.settings.fields import field, validate
 
 
 @dataclasses.dataclass(frozen=True)

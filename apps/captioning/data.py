@@ -30,12 +30,13 @@ import weakref
 
 from PIL import Image
 
-from ..core import prepared
-from ..core.config import UserError
-from ..core.data import lies_in, path_of, report_skipped
-from ..core.image import MAX_PIXELS, kept_in
-from ..core.scratch import no_room
-from ..core.text import Vocabulary, normalised
+from ..core.data import prepared
+from ..core.data.places import lies_in, path_of
+from ..core.data.sieve import report_skipped
+from ..core.errors import UserError
+from ..core.files.scratch import no_room
+from ..core.inputs.pictures import MAX_PIXELS, kept_in
+from ..core.inputs.vocabulary import Vocabulary, normalised
 from . import scenes
 from .examples import Examples, Splits
 

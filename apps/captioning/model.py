@@ -15,7 +15,7 @@ from ...layers import (
     LSTMCell,
     Recurrent,
 )
-from ..core.config import UserError
+from ..core.errors import UserError
 from .train import Captioner
 
 CELLS = {"elman": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from ...layers import decoding
-from ..core import image as image_core
-from ..core import plot
-from ..core.config import UserError
-from ..core.metrics import caption_metrics
+from ..core.errors import UserError
+from ..core.inputs import pictures
+from ..core.report import plot
+from ..core.report.metrics import caption_metrics
 from .config import Decode
 
 BATCH = 64
@@ -138,7 +138,7 @@ def responder(model, config, vocabulary, options):
     def respond(image_bytes):
         # A SavedModel does not look at the rank of what it is given.
         image_bytes = tf.ensure_shape(image_bytes, [None])
-        pixels, ok = image_core.decode(image_bytes, config.image_size)
+        pixels, ok = pictures.decode(image_bytes, config.image_size)
         return answer(vocabulary, speak(model, config, vocabulary, pixels, options), ok)
 
     return respond
@@ -202,9 +202,7 @@ def draw(inputs, answers, config):
             )
         if not said["ok"]:
             continue
-        pixels, _ = image_core.decode(
-            tf.constant([read_bytes(item)]), config.image_size
-        )
+        pixels, _ = pictures.decode(tf.constant([read_bytes(item)]), config.image_size)
         caption = said["caption"]
         words = caption.split() if config.units == "words" else list(caption)
         rows.append((pixels[0].numpy(), words, said["attention"][: len(words)]))
@@ -239,8 +237,8 @@ def evaluate(model, config, vocabulary, examples, options):
     share of the map inside its box, `object_area` the box's share of the picture,
     `attention_ratio` the quotient of the two.
     """
-    pictures = [read_bytes(file) for file in examples.files]  # raises for a lost one
-    answers = predict(model, config, vocabulary, pictures, options)
+    contents = [read_bytes(file) for file in examples.files]  # raises for a lost one
+    answers = predict(model, config, vocabulary, contents, options)
     references = [vocabulary.canonical(c) for c in examples.captions]
     said = [a["caption"] for a in answers]
     figures = caption_metrics(said, references, config.units)
@@ -306,7 +304,7 @@ def signatures(model, config, vocabulary, options):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_xla(image_bytes):
         image_bytes = tf.ensure_shape(image_bytes, [None])
-        pixels, ok = image_core.decode(image_bytes, config.image_size)
+        pixels, ok = pictures.decode(image_bytes, config.image_size)
         return answer(vocabulary, compiled(pixels), ok)
 
     return {

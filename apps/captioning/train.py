@@ -9,10 +9,11 @@ import tensorflow as tf
 from keras import ops
 
 from ...layers import Reinforce
-from ..core import distribution, image, training
-from ..core.config import UserError
-from ..core.data import index_batches
-from ..core.metrics import caption_metrics
+from ..core.data.order import index_batches
+from ..core.errors import UserError
+from ..core.inputs import pictures
+from ..core.report.metrics import caption_metrics
+from ..core.training import devices, loop
 from . import serve
 from .config import Decode
 
@@ -31,7 +32,7 @@ class Captioner(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        loss = super().compute_loss(x, y, y_pred, sample_weight, loop)
         reinforce = getattr(self, "reinforce", None)
         if reinforce is None or not training:
             return loss
@@ -51,7 +52,7 @@ class Captioner(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class TokenLoss(distribution.GlobalMean, keras.losses.Loss):
+class TokenLoss(devices.GlobalMean, keras.losses.Loss):
     """Cross-entropy of token ids against logits, (batch, time) and (batch, time, V).
     With the default reduction, the mean over the tokens of the global batch.
 
@@ -103,7 +104,7 @@ def compile_model(model, config):
         model.compile(
             optimizer,
             loss={"logits": TokenLoss(config.label_smoothing)},
-            jit_compile=distribution.xla(config.jit, strategy),
+            jit_compile=devices.xla(config.jit, strategy),
         )
 
 
@@ -112,24 +113,24 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
 
     Args:
         splits: from `data.load_data`.
-        folder: where `core.training.train` keeps its files.
+        folder: where `core.training.loop.train` keeps its files.
         resume: go on from the folder's checkpoint.
         planned: called with the final config before the first step.
     """
-    if config.attention == "hard" and distribution.several(model.distribute_strategy):
+    if config.attention == "hard" and devices.several(model.distribute_strategy):
         raise UserError(
             "--attention hard trains on one device: its moving baseline and its draws "
             "are not shared among replicas. Train it with --strategy none, or take "
             "--attention soft."
         )
-    pictures = image.picker(splits.train.files, config.image_size)
+    pick = pictures.picker(splits.train.files, config.image_size)
     owner = np.repeat(
         np.arange(len(splits.train)), [len(c) for c in splits.train.captions]
     )
     sentences = [caption for captions in splits.train.captions for caption in captions]
     targets = vocabulary.encode(sentences, config.max_length).numpy()  # (n, time)
 
-    def batches(first_step, part=distribution.WHOLE):
+    def batches(first_step, part=devices.WHOLE):
         """(inputs, targets, weights) for `fit`, from this step on."""
 
         def make(step, indices):
@@ -137,8 +138,8 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
             # Every part moves its pictures in its own way.
             draw = step * part.count + part.index
             seed = tf.stack([config.seed, tf.cast(draw, tf.int32)])
-            seen = pictures(tf.gather(owner, indices))
-            seen = image.shift_and_zoom(seen, config.shift, config.zoom, seed)
+            seen = pick(tf.gather(owner, indices))
+            seen = pictures.shift_and_zoom(seen, config.shift, config.zoom, seed)
             said = tf.gather(targets, indices)  # (batch, time)
             heard = tf.pad(
                 said[:, :-1], [[0, 0], [1, 0]], constant_values=vocabulary.start
@@ -152,7 +153,7 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
 
     compile_model(model, config)
     if not config.steps:
-        steps = training.steps_for(config.minutes, model, batches)
+        steps = loop.steps_for(config.minutes, model, batches)
         config = dataclasses.replace(config, steps=steps)
     rounds, asked = min(config.rounds, config.steps), config.steps
     config = dataclasses.replace(config, steps=asked // rounds * rounds)
@@ -160,7 +161,7 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
         log.info("%d steps instead of %d: whole rounds.", config.steps, asked)
     planned(config)
     compile_model(model, config)  # The learning rate falls over the planned steps.
-    training.train(
+    loop.train(
         model,
         batches,
         config.steps // rounds,
@@ -174,7 +175,7 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
 
 def validation(model, config, vocabulary, examples, most=500):
     """A function that scores the model as it is by greedy captions of `examples`."""
-    pixels = image.read(examples.files[:most], config.image_size)
+    pixels = pictures.read(examples.files[:most], config.image_size)
     references = [vocabulary.canonical(c) for c in examples.captions[:most]]
     speak = tf.function(
         lambda batch: serve.speak(model, config, vocabulary, batch, Decode()).tokens

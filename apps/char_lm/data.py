@@ -21,11 +21,11 @@ import string
 
 import numpy as np
 
-from ..core.characters import Characters
-from ..core.config import UserError
-from ..core.data import lies_in
-from ..core.streams import Text, batch_facts
-from ..core.text_files import TextFile, find_files, read_tfds, readable, shares
+from ..core.data.places import lies_in
+from ..core.data.texts import TextFile, find_files, read_tfds, readable, shares
+from ..core.errors import UserError
+from ..core.inputs.characters import Characters
+from ..core.tasks.language.streams import Text, batch_facts
 
 log = logging.getLogger("saccade")
 

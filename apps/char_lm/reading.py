@@ -44,10 +44,10 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from ..core import plot
-from ..core.config import UserError
-from ..core.streams import state_names
-from ..core.text_files import read_text
+from ..core.data.texts import read_text
+from ..core.errors import UserError
+from ..core.report import plot
+from ..core.tasks.language.streams import state_names
 from .model import build_model
 from .probes import Probe, line_ends, probes
 
@@ -143,7 +143,7 @@ def activations(model, ids):
     reads 25,000 characters a second.
 
     Args:
-        model: as `language_model.build` makes it.
+        model: as `build_language_model` makes it.
         ids: int32 (characters,).
 
     Returns:

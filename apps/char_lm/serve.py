@@ -45,11 +45,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from ..core import language_serving
-from ..core.config import Unanswered, UserError
-from ..core.language_training import figures
-from ..core.streams import Text, loss_meter
-from ..core.text_files import read_or_why
+from ..core.data.texts import read_or_why
+from ..core.errors import Unanswered, UserError
+from ..core.tasks.language import serving
+from ..core.tasks.language.streams import Text, loss_meter
+from ..core.tasks.language.training import figures
 from .config import Decode
 from .data import load_data
 
@@ -60,7 +60,7 @@ REQUEST_OPTIONS = ("temperature", "length", "seed")
 
 def speaker(model, characters, options, compiled=False):
     """The `language_serving.Speaker` of a model, by a `Decode`."""
-    return language_serving.speaker(
+    return serving.speaker(
         model, characters, compiled=compiled, **fixed(characters, options)
     )
 
@@ -198,7 +198,7 @@ def evaluate(model, config, characters, examples, options):
         examples: `streams.Text` in the ids of `characters`.
         options: as they are by default: nothing is drawn here.
     """
-    language_serving.check_undrawn(options)
+    serving.check_undrawn(options)
     parts = len(config.split.split("/"))
     unknown = sum(np.sum(ids == characters.unknown) for _, ids in examples.pieces())
     return {
@@ -224,5 +224,5 @@ def exported_options(config):
 
 
 def signatures(model, config, characters, options):
-    """The export's functions by name: see `core.language_serving.signatures`."""
-    return language_serving.signatures(model, characters, **fixed(characters, options))
+    """The export's functions by name: see `core.tasks.language.serving.signatures`."""
+    return serving.signatures(model, characters, **fixed(characters, options))

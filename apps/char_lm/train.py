@@ -1,5 +1,5 @@
-"""Training: see `core.language_training`."""
+"""Training: see `core.tasks.language.training`."""
 
-from ..core.language_training import fit
+from ..core.tasks.language.training import fit
 
 __all__ = ["fit"]

@@ -23,9 +23,10 @@ import warnings
 import keras
 import tensorflow as tf
 
-from . import distribution
-from .config import UserError, from_json, to_json
-from .training import make_folder, only_one, rounds_done, write_text
+from .errors import UserError
+from .settings.fields import from_json, to_json
+from .training import devices
+from .training.loop import make_folder, only_one, rounds_done, write_text
 
 log = logging.getLogger("saccade")
 
@@ -117,12 +118,12 @@ class App:
             the Run, with the best weights and the test figures in `metrics`; without
             a test split a warning comes first, and `metrics` is empty.
         """
-        strategy = distribution.create(strategy)  # before anything of TensorFlow's
-        with distribution.lost_workers_named(strategy):
+        strategy = devices.create(strategy)  # before anything of TensorFlow's
+        with devices.lost_workers_named(strategy):
             return self._train(config, out, resume, strategy)
 
     def _train(self, config, out, resume, strategy):
-        if distribution.workers(strategy) > 1 and not out:
+        if devices.workers(strategy) > 1 and not out:
             raise UserError(
                 "Several workers need one folder for the run that all of them see: "
                 "name it with --out."
@@ -150,8 +151,8 @@ class App:
                 self.data.why_no_test(config),
             )
         config, assets = self.data.learn(config, splits)
-        distribution.check_rows(config.batch_size, strategy)
-        distribution.check_same(  # before weights of other shapes meet
+        devices.check_rows(config.batch_size, strategy)
+        devices.check_same(  # before weights of other shapes meet
             to_json(config) + assets.to_json(),
             strategy,
             "The workers train by different settings or data. Start all of them with "
@@ -159,12 +160,12 @@ class App:
         )
         with strategy.scope():
             model = self.model.build_model(config, assets)
-        if distribution.several(strategy):
-            distribution.synchronise(model)
+        if devices.several(strategy):
+            devices.synchronise(model)
         until_trained = contextlib.ExitStack()
 
         def planned(config):
-            if not distribution.is_chief(strategy):
+            if not devices.is_chief(strategy):
                 return
             make_folder(folder)
             log.info("The run's folder: %s", folder)
@@ -181,10 +182,10 @@ class App:
                 model, config, assets, splits, folder, resume, planned
             )
         run = Run(self, config, assets, model, folder)
-        if len(splits.test) and distribution.is_chief(strategy):
+        if len(splits.test) and devices.is_chief(strategy):
             run.keep(run.measure(splits.test))
-        distribution.wait(strategy)
-        if not distribution.is_chief(strategy):
+        devices.wait(strategy)
+        if not devices.is_chief(strategy):
             run.metrics = _read_metrics(folder)
         return run
 
@@ -366,9 +367,9 @@ class Run:
         """Write the SavedModel `<to>/<app>/<next version>`; returns its folder.
 
         Args:
-            labels: see `core.export.write_export`.
+            labels: see `core.serving.export.write_export`.
         """
-        from .export import write_export
+        from .serving.export import write_export
 
         return write_export(self, to, labels)
 

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from .config import UserError
+from .errors import UserError
 
 SMOOTHINGS = ("witten_bell", "kneser_ney")
 

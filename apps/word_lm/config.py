@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from ..core.cells import CELLS
-from ..core.config import ConfigError, field, validate
+from ..core.errors import ConfigError
+from ..core.settings.cells import CELLS
+from ..core.settings.fields import field, validate
 
 TOKENIZERS = ("words", "spaces", "characters", "jieba")
 

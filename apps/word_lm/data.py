@@ -20,10 +20,11 @@ import re
 
 import numpy as np
 
-from ..core.config import UserError
-from ..core.data import lies_in, report_skipped
-from ..core.streams import Text, batch_facts
-from ..core.text_files import find_files, read_text, read_tfds, readable, shares
+from ..core.data.places import lies_in
+from ..core.data.sieve import report_skipped
+from ..core.data.texts import find_files, read_text, read_tfds, readable, shares
+from ..core.errors import UserError
+from ..core.tasks.language.streams import Text, batch_facts
 from . import grammar
 from .words import Words, tokenize
 

@@ -1,8 +1,8 @@
 """The word language model: words and states in, logits and states out."""
 
-from ..core import language_model
+from ..core.tasks.language.model import build_language_model
 
 
 def build_model(config, words):
-    """See `core.language_model.build`; the vocabulary is that of `words`."""
-    return language_model.build(words.size, config)
+    """See `build_language_model`; the vocabulary is that of `words`."""
+    return build_language_model(words.size, config)

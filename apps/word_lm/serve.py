@@ -19,11 +19,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from ..core import language_serving
-from ..core.config import Unanswered, UserError
-from ..core.language_training import figures
-from ..core.streams import Text, loss_meter
-from ..core.text_files import read_or_why
+from ..core.data.texts import read_or_why
+from ..core.errors import Unanswered, UserError
+from ..core.tasks.language import serving
+from ..core.tasks.language.streams import Text, loss_meter
+from ..core.tasks.language.training import figures
 from . import data, grammar
 from .config import Decode
 
@@ -44,7 +44,7 @@ def fixed(words, options):
 
 def speaker(model, words, options):
     """The `language_serving.Speaker` of a model, by a `Decode`."""
-    return language_serving.speaker(model, words, **fixed(words, options))
+    return serving.speaker(model, words, **fixed(words, options))
 
 
 def scorer(model, words):
@@ -62,10 +62,10 @@ def scorer(model, words):
     it a sentence of words nobody knows would win. `rank_score` gives each of them an
     equal share of it (Ueberla 1994).
     """
-    reader = language_serving.speaker(model, words, start=words.end)
+    reader = serving.speaker(model, words, start=words.end)
 
     def score(text):
-        (text,) = language_serving.checked(text=text)
+        (text,) = serving.checked(text=text)
         ids, lengths = words.encode(text)  # <EOS> w_1 ... w_{n-1}, then <EOS>
         ids = tf.pad(ids, [[0, 0], [0, 1]], constant_values=words.end)
         _, _, log_prob = reader.read(ids, lengths + 1)
@@ -259,7 +259,7 @@ def evaluate(model, config, words, examples, options):
         examples: `streams.Text` in the ids of `words`.
         options: as they are by default: nothing is drawn here.
     """
-    language_serving.check_undrawn(options)
+    serving.check_undrawn(options)
     parts = len(config.split.split("/"))
     agreement = {}
     if config.data == "builtin":
@@ -303,12 +303,12 @@ def exported_options(config):
 
 
 def signatures(model, config, words, options):
-    """The export's functions by name: see `core.language_serving.signatures`; and
+    """The export's functions by name: see `core.tasks.language.serving.signatures`; and
     `score` is `scorer`'s.
 
     `encode` puts <EOS> before a text: so a client feeds `step`, with `reset` at it.
     """
-    functions = language_serving.signatures(model, words, **fixed(words, options))
+    functions = serving.signatures(model, words, **fixed(words, options))
     text = tf.TensorSpec([None], tf.string, "text")
     score = tf.function(scorer(model, words), input_signature=[text])
     return functions | {"score": score}

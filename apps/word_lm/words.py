@@ -8,7 +8,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from ..core.config import UserError, read_json
+from ..core.errors import UserError
+from ..core.settings.fields import read_json
 
 # What one token is, as RE2 has it: no white space in it, punctuation for itself.
 _WORD = r"[\p{L}\p{M}\p{N}]+(?:['’\-][\p{L}\p{M}\p{N}]+|[.,]\p{N}+)*"

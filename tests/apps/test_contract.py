@@ -17,15 +17,14 @@ import pytest
 import tensorflow as tf
 
 from saccade import apps
-from saccade.apps.core import training
-from saccade.apps.core.config import (
-    ConfigError,
-    UserError,
+from saccade.apps.core.errors import ConfigError, UserError
+from saccade.apps.core.settings.fields import (
     from_json,
     help_rows,
     parse_overrides,
     to_json,
 )
+from saccade.apps.core.training import loop
 
 from .answers import assert_same
 from .expected import EXPECTED
@@ -70,7 +69,7 @@ def ready_to_fit(app, config, folder):
     config, assets = app.data.learn(config, splits)
     model = app.model.build_model(config, assets)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "train", train)
+        patch.setattr(loop, "train", train)
         app.training.fit(model, config, assets, splits, folder, False, lambda c: None)
     return caught[0]
 
@@ -375,7 +374,7 @@ def test_killed_and_resumed_training_ends_bit_equal(app, expected, tmp_path):
     config = dataclasses.replace(
         app.presets["tiny"](), steps=4, rounds=2, batch_size=8, **expected.small
     )
-    write = training.Rounds._write_checkpoint
+    write = loop.Rounds._write_checkpoint
 
     def write_and_copy(rounds, done):
         write(rounds, done)
@@ -392,7 +391,7 @@ def test_killed_and_resumed_training_ends_bit_equal(app, expected, tmp_path):
             return [state[name] for name in state.files]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Rounds, "_write_checkpoint", write_and_copy)
+        patch.setattr(loop.Rounds, "_write_checkpoint", write_and_copy)
         whole = fit(tmp_path / "whole", resume=False)
     assert not (tmp_path / "killed/checkpoint/round-2.npz").exists()
     resumed = fit(tmp_path / "killed", resume=True)

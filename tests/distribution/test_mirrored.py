@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from saccade.apps.core import distribution
-from saccade.apps.core.config import UserError
-from saccade.apps.core.distribution import Part
-from saccade.apps.core.streams import Text, train_windows
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.tasks.language.streams import Text, train_windows
+from saccade.apps.core.training import devices
+from saccade.apps.core.training.devices import Part
 
 from .processes import (
     DIVERGING,
@@ -62,18 +62,18 @@ def test_a_data_service_changes_nothing(monkeypatch):
     monkeypatch.setenv(
         "SACCADE_DATA_SERVICE", ", ".join(f"grpc://{address}" for address in addresses)
     )
-    got = [list(distribution.served(windows(i), i).take(5)) for i in range(2)]
+    got = [list(devices.served(windows(i), i).take(5)) for i in range(2)]
     tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
     served = [worker._server.num_tasks() for worker in workers]
     assert served == [1, 1], "each of the services had its replica's part"
 
 
 def test_a_batch_that_cannot_be_divided_is_refused():
-    distribution.check_rows(6, TWO)
+    devices.check_rows(6, TWO)
     with pytest.raises(UserError, match=r"multiple of 2.*received 7.*6 and 8"):
-        distribution.check_rows(7, TWO)
+        devices.check_rows(7, TWO)
     with pytest.raises(UserError, match=r"received 1\. The nearest are 2 and 2"):
-        distribution.check_rows(1, TWO)
+        devices.check_rows(1, TWO)
 
 
 # The strategies by name
@@ -81,22 +81,22 @@ def test_a_batch_that_cannot_be_divided_is_refused():
 
 def test_an_unknown_strategy_is_refused():
     with pytest.raises(UserError, match="none, mirrored, multi-worker, tpu.*'both'"):
-        distribution.create("both")
+        devices.create("both")
 
 
 def test_a_second_strategy_in_one_process_is_refused(monkeypatch):
-    monkeypatch.setattr(distribution.create, "used", ("tpu", TWO), raising=False)
-    assert distribution.create("tpu") is TWO
+    monkeypatch.setattr(devices.create, "used", ("tpu", TWO), raising=False)
+    assert devices.create("tpu") is TWO
     with pytest.raises(UserError, match="strategy tpu again, received mirrored"):
-        distribution.create("mirrored")
+        devices.create("mirrored")
 
 
 def test_another_keras_is_refused(monkeypatch):
-    from saccade.apps.core import multi_worker
+    from saccade.apps.core.training import keras_repairs
 
     monkeypatch.setattr("keras.__version__", "3.16.0")
     with pytest.raises(UserError, match=r"3\.15\.\*; received Keras 3\.16\.0.*pip"):
-        multi_worker.repair()
+        keras_repairs.repair()
 
 
 @pytest.mark.slow

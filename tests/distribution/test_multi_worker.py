@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from saccade.apps.core import distribution
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.training import devices
 
 from .processes import (
     DIVERGING,
@@ -50,7 +50,7 @@ def test_a_wrong_tf_config_is_told(said, monkeypatch):
     else:
         monkeypatch.setenv("TF_CONFIG", said)
     with pytest.raises(UserError, match='expected TF_CONFIG like {"cluster"'):
-        distribution.create("multi-worker")
+        devices.create("multi-worker")
 
 
 def free_hosts(count):
@@ -66,7 +66,7 @@ def test_workers_wait_for_one_another():
     hosts, done = free_hosts(3), threading.Event()
 
     def work(host):
-        distribution.meet(hosts, host, 20)
+        devices.meet(hosts, host, 20)
         with socket.create_server(("", int(host.split(":")[1]))):  # as TensorFlow does
             done.wait(20)
 
@@ -85,14 +85,14 @@ def test_workers_wait_for_one_another():
 def test_a_worker_that_does_not_come_is_named():
     own, missing = free_hosts(2)
     with pytest.raises(UserError, match=f"Waited 0.3 s for {missing}, which TF_CONFIG"):
-        distribution.meet([own, missing], own, 0.3)
+        devices.meet([own, missing], own, 0.3)
 
 
 def test_a_taken_port_is_told():
     with socket.create_server(("", 0)) as taken:
         own = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UserError, match="its port cannot be opened: Address"):
-            distribution.meet([own], own)
+            devices.meet([own], own)
 
 
 @pytest.mark.slow

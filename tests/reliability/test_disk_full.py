@@ -12,7 +12,7 @@ import keras
 import pytest
 
 from saccade import apps
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 
 from . import victim
 from .test_kill import state_of

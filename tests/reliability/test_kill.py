@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 from saccade import apps
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 
 from ..apps.expected import EXPECTED
 from . import victim

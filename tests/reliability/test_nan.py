@@ -11,9 +11,9 @@ import tensorflow as tf
 import typer.testing
 
 from saccade import apps
-from saccade.apps import cli
-from saccade.apps.core import training
-from saccade.apps.core.config import UserError
+from saccade.apps.cli import commands
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.training import loop
 
 from ..apps.expected import EXPECTED
 
@@ -73,7 +73,7 @@ def diverge(model, batches, folder):
     rounds = iter(range(ROUNDS))
     score = lambda: {"val_score": float(next(rounds))}  # noqa: E731
     with pytest.raises(UserError) as stopped:
-        training.train(model, batches, STEPS, ROUNDS, folder, score)
+        loop.train(model, batches, STEPS, ROUNDS, folder, score)
     return str(stopped.value)
 
 
@@ -192,7 +192,7 @@ def test_an_app_that_diverges(name, tmp_path):
     learning_rate = "--learning-rate=1e-3"
     words = [name, "--config", str(tmp_path / "run/config.json"), learning_rate]
     done = typer.testing.CliRunner().invoke(
-        cli.cli, ["train", *words, "--out", str(cured)]
+        commands.cli, ["train", *words, "--out", str(cured)]
     )
     assert done.exit_code == 0, done.output
     assert app.load(cured).metrics

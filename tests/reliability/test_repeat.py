@@ -7,8 +7,9 @@ import pytest
 import typer.testing
 
 from saccade import apps
-from saccade.apps import cli
-from saccade.apps.core.config import UserError, from_json
+from saccade.apps.cli import commands
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.settings.fields import from_json
 
 from ..apps.expected import EXPECTED
 from .test_kill import assert_same_run
@@ -71,10 +72,10 @@ def train(monkeypatch):
             noted.append(config)
             raise typer.Exit
 
-    monkeypatch.setattr(cli, "load", lambda name: Noting())
+    monkeypatch.setattr(commands, "load", lambda name: Noting())
 
     def call(*arguments):
-        done = typer.testing.CliRunner().invoke(cli.cli, ["train", *arguments])
+        done = typer.testing.CliRunner().invoke(commands.cli, ["train", *arguments])
         if isinstance(done.exception, UserError):
             raise done.exception
         assert done.exit_code == 0, done.output

@@ -26,8 +26,9 @@ def train_and_tell(pipe, arguments):
         os.write(pipe, f"{what}\n".encode())
 
     tell("starting")
-    from saccade.apps import cli
-    from saccade.apps.core import app, training
+    from saccade.apps.cli import commands
+    from saccade.apps.core import app
+    from saccade.apps.core.training import loop
 
     def telling(owner, name, say):
         original = getattr(owner, name)
@@ -38,14 +39,14 @@ def train_and_tell(pipe, arguments):
 
         setattr(owner, name, told)
 
-    rounds = training.Rounds
+    rounds = loop.Rounds
     telling(rounds, "on_epoch_begin", lambda self, epoch, *_: f"training {epoch + 1}")
     telling(rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
-    telling(training.replacing, "__enter__", lambda self: f"writing {self.path.name}")
-    telling(training.replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
+    telling(loop.replacing, "__enter__", lambda self: f"writing {self.path.name}")
+    telling(loop.replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
     telling(app.Run, "measure", lambda self, *_: "evaluating")
     sys.argv = ["saccade", "train", *arguments]
-    cli.main()
+    commands.main()
 
 
 # A small model with everything that has a state: dropout, statistics, Adam.
@@ -78,14 +79,14 @@ def batches(first_step):
 
 def train(folder, resume=False, rounds=ROUNDS, score=None):
     """Train `build()`; every round is better than the one before, unless `score`."""
-    from saccade.apps.core import training
+    from saccade.apps.core.training import loop
 
     model = build()
 
     def better():
         return {"val_score": float(model.optimizer.iterations.numpy())}
 
-    training.train(model, batches, STEPS, rounds, folder, score or better, resume)
+    loop.train(model, batches, STEPS, rounds, folder, score or better, resume)
     return model
 
 
@@ -110,7 +111,7 @@ def at_every_write(act):
 
 
 def die_at_every_write(folder):
-    from saccade.apps.core import training  # noqa: F401  once, for all who are forked
+    from saccade.apps.core.training import loop  # noqa: F401  once, for all who are forked
 
     n = 0
     survived = False

@@ -17,11 +17,11 @@ import pytest
 import tensorflow as tf
 
 from saccade import apps
-from saccade.apps.cli import cli
-from saccade.apps.core import client as client_module
+from saccade.apps.cli.commands import cli
 from saccade.apps.core.app import Run
-from saccade.apps.core.client import Client, Served, Streamed
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.serving import client as client_module
+from saccade.apps.core.serving.client import Client, Served, Streamed
 
 from ..apps.expected import EXPECTED
 from . import fake_server
@@ -393,7 +393,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, grpc, package):
 
 def test_the_client_module_imports_no_optional_package():
     code = (
-        "import sys, saccade.apps.core.client\n"
+        "import sys, saccade.apps.core.serving.client\n"
         "assert not {'requests', 'grpc', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from saccade.apps.core import serve_models
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.serving import server
 
 README = pathlib.Path(__file__).parents[2] / "saved_models" / "README.md"
 FLAGS = [
@@ -28,7 +28,7 @@ def models(tmp_path):
     for name, version in (("captioning", 1), ("char_lm", 3), ("char_lm", 12)):
         (folder / name / str(version)).mkdir(parents=True)
     (folder / "notes").mkdir()
-    serve_models.write_server_files(folder, {"char_lm": {"stable": 3}})
+    server.write_server_files(folder, {"char_lm": {"stable": 3}})
     return folder
 
 
@@ -59,7 +59,7 @@ def programs(tmp_path, monkeypatch):
 
 
 def run(*words):
-    code = "from saccade.apps.cli import main; main()"
+    code = "from saccade.apps.cli.commands import main; main()"
     command = [sys.executable, "-c", code, "serve", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ)
 
@@ -80,7 +80,7 @@ def test_the_server_on_the_path_is_run_with_the_exports(models, programs):
     ]
     assert shlex.split(done.stdout) == called
     text = (models / ".serve.config").read_text("utf-8")
-    told = dict(serve_models.parse(text))["model_config_list"]
+    told = dict(server.parse(text))["model_config_list"]
     paths = [dict(fields)["base_path"] for _, fields in told]
     escaped = str(models).replace('"', '\\"')
     assert paths == [f"{escaped}/captioning", f"{escaped}/char_lm"]
@@ -98,7 +98,7 @@ def test_else_docker_is_run_with_the_folder_mounted(models, programs):
         *("run", "--rm"),
         *("-p", "127.0.0.1:8500:8500", "-p", "127.0.0.1:9001:8501"),
         *("-v", f"{models}:/models:ro"),
-        serve_models.IMAGE,
+        server.IMAGE,
         "--model_config_file=/models/models.config",
         *FLAGS,
         "--batching_parameters_file=/models/batching.config",
@@ -109,7 +109,7 @@ def test_else_docker_is_run_with_the_folder_mounted(models, programs):
 
 def test_a_dry_run_only_prints_the_command(models, programs, capsys):
     programs("docker", status=1, says="no daemon")
-    serve_models.serve(models, dry_run=True)
+    server.serve(models, dry_run=True)
     assert shlex.split(capsys.readouterr().out)[1:3] == ["run", "--rm"]
     with pytest.raises(FileNotFoundError):
         programs.calls("docker")
@@ -117,29 +117,29 @@ def test_a_dry_run_only_prints_the_command(models, programs, capsys):
 
 def test_some_apps_only(models, programs, capsys):
     programs("docker")
-    serve_models.serve(models, ["char_lm"], dry_run=True)
+    server.serve(models, ["char_lm"], dry_run=True)
     assert "--model_config_file=/models/.serve.config" in capsys.readouterr().out
     text = (models / ".serve.config").read_text("utf-8")
     assert '"/models/char_lm"' in text and "captioning" not in text
     assert "captioning" in (models / "models.config").read_text("utf-8")
     with pytest.raises(UserError, match="no export of 'chr_lm'.*mean 'char_lm'"):
-        serve_models.serve(models, ["chr_lm"], dry_run=True)
+        server.serve(models, ["chr_lm"], dry_run=True)
 
 
 def test_labels_of_a_version_that_is_gone_are_not_served(models, programs):
     programs("tensorflow_model_server")
     (models / "char_lm/3").rmdir()
-    serve_models.serve(models, dry_run=True)
+    server.serve(models, dry_run=True)
     text = (models / ".serve.config").read_text("utf-8")
     assert "version_labels" not in text and "model_version_policy" not in text
 
 
 def test_without_a_server_it_says_how_to_get_one(models, programs):
     with pytest.raises(UserError, match="neither.*docker pull tensorflow/serving"):
-        serve_models.serve(models)
+        server.serve(models)
     programs("docker", status=1, says="Cannot connect to the daemon.")
     with pytest.raises(UserError, match="Cannot connect to the daemon. Start the doc"):
-        serve_models.serve(models)
+        server.serve(models)
     done = run("--from", models)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
@@ -148,18 +148,18 @@ def test_without_a_server_it_says_how_to_get_one(models, programs):
 def test_without_exports_it_says_how_to_make_one(tmp_path, programs):
     for folder in (tmp_path / "missing", tmp_path):
         with pytest.raises(UserError, match="holds no export.*saccade export"):
-            serve_models.serve(folder)
+            server.serve(folder)
 
 
 def test_the_page_prints_the_command_that_is_run(models, programs, capsys):
     """saved_models/README.md has docker's command by hand."""
     programs("docker")
-    serve_models.serve(models, dry_run=True)
+    server.serve(models, dry_run=True)
     command = shlex.split(capsys.readouterr().out)
-    flags = command[command.index(serve_models.IMAGE) :]
+    flags = command[command.index(server.IMAGE) :]
     page = README.read_text("utf-8")
     (by_hand,) = [
         part for part in page.split("```") if part.strip().startswith("docker run")
     ]
     words = shlex.split(by_hand.replace("\\\n", " "))
-    assert words[words.index(serve_models.IMAGE) :] == flags
+    assert words[words.index(server.IMAGE) :] == flags

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from saccade.apps import REGISTRY
-from saccade.apps.core import serve_models
-from saccade.apps.core.client import Client
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.serving import server
+from saccade.apps.core.serving.client import Client
 
 from ..apps.answers import assert_same
 from ..apps.runs import moved_export
@@ -45,7 +45,7 @@ def models(tmp_path_factory):
     for name in REGISTRY:
         exported = moved_export(name, tmp_path_factory.getbasetemp())
         shutil.copytree(exported, folder / name / "1")
-    serve_models.write_server_files(folder, {})
+    server.write_server_files(folder, {})
     return folder
 
 
@@ -57,7 +57,7 @@ def ports(models):
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         grpc, rest = (one.getsockname()[1] for one in sockets)
-    code = "from saccade.apps.cli import main; main()"
+    code = "from saccade.apps.cli.commands import main; main()"
     words = ["serve", "--from", models, "--port", grpc, "--rest-port", rest]
     server = subprocess.Popen([sys.executable, "-c", code, *map(str, words)])
     try:

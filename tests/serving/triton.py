@@ -26,7 +26,7 @@ import typing
 import numpy as np
 import requests
 
-from saccade.apps.core.serve_models import BATCH_SIZES
+from saccade.apps.core.serving.server import BATCH_SIZES
 
 HERE = pathlib.Path(__file__).parent
 VARIABLE = "SACCADE_TRITON"

@@ -15,8 +15,8 @@ from PIL import Image
 from saccade.apps.captioning import data
 from saccade.apps.captioning.config import Config, tiny
 from saccade.apps.captioning.scenes import COLOURS, builtin
-from saccade.apps.core import image
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.inputs import pictures
 
 # The builtin scenes
 
@@ -110,7 +110,7 @@ def test_builtin_boxes_hold_their_objects(scenes):
         for file, boxes, captions in zip(
             part.files[:60], part.boxes[:60], part.captions[:60], strict=True
         ):
-            pixels = image.read([file], 64)[0].numpy().astype(int)
+            pixels = pictures.read([file], 64)[0].numpy().astype(int)
             background = pixels[0, 0] if not _inside(boxes, 0, 0) else pixels[-1, -1]
             names = objects_of(captions[0])
             for o in boxes:
@@ -535,7 +535,7 @@ def test_tfds(prepared):
     # Still encoded: the one decoder sees them, like all others.
     assert all(file.startswith(b"\x89PNG") for file in splits.train.files)
     number = int(splits.train.captions[0][0].split()[1])
-    assert image.read(splits.train.files[:1], 30)[0, 15, 15, 0] == 10 * number
+    assert pictures.read(splits.train.files[:1], 30)[0, 15, 15, 0] == 10 * number
 
 
 def test_coco_captions_has_the_features_that_are_read(tmp_path):
@@ -626,5 +626,5 @@ def test_emoji(saccade_data, column, sizes):
     splits = data.load_data(config)
     parts = (splits.train, splits.validation, splits.test)
     assert tuple(len(part) for part in parts) == sizes
-    pixels = image.read(splits.test.files, 64)
+    pixels = pictures.read(splits.test.files, 64)
     assert pixels.shape == (sizes[2], 64, 64, 3)

@@ -5,7 +5,7 @@ import pytest
 from saccade.apps.captioning import serve
 from saccade.apps.captioning.config import Config, Decode
 from saccade.apps.captioning.examples import Examples
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 
 
 def test_a_lost_picture_is_no_wrong_caption_but_an_error(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from saccade.apps.char_lm import data
 from saccade.apps.char_lm.config import PRESETS, Config
-from saccade.apps.core.config import ConfigError, UserError
+from saccade.apps.core.errors import ConfigError, UserError
 
 
 def text_of(splits, part):

@@ -11,10 +11,10 @@ from matplotlib.image import imread
 
 from saccade.apps.char_lm import config, data, model, reading
 from saccade.apps.char_lm.probes import Probe
-from saccade.apps.core import plot
-from saccade.apps.core.characters import Characters
-from saccade.apps.core.config import UserError
-from saccade.apps.core.streams import state_names
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.inputs.characters import Characters
+from saccade.apps.core.report import plot
+from saccade.apps.core.tasks.language.streams import state_names
 
 LENGTH = 8_000
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from saccade.apps.char_lm import config, data, model, serve
 from saccade.apps.core.app import App, Run
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 
 from ..runs import moved_export
 

@@ -10,7 +10,7 @@ import pytest
 from saccade.apps.captioning.config import Config, Decode
 from saccade.apps.captioning.examples import Examples, Splits
 from saccade.apps.core.app import App
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 
 
 def app_with(test, meanwhile=lambda: None):

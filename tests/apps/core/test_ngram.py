@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 from saccade.apps.core.ngram import SMOOTHINGS, NGram, discounts
 
 

@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 from saccade.apps.word_lm import APP, config, confusions
 from saccade.apps.word_lm.words import Words
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from saccade.apps.core.config import ConfigError, UserError
+from saccade.apps.core.errors import ConfigError, UserError
 from saccade.apps.word_lm import data
 from saccade.apps.word_lm.config import Config, tiny
 from saccade.apps.word_lm.words import Words, tokenize

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from saccade.apps.core.config import UserError
+from saccade.apps.core.errors import UserError
 from saccade.apps.word_lm import APP, data, serve
 from saccade.apps.word_lm.config import Decode, tiny
 from saccade.apps.word_lm.words import Words
@@ -197,7 +197,7 @@ def test_other_data_is_read_in_the_runs_words(run, tmp_path):
 
 
 def test_score_is_a_switch():
-    from saccade.apps.core.config import parse_overrides, split_arguments
+    from saccade.apps.core.settings.fields import parse_overrides, split_arguments
 
     words, options = split_arguments(Decode, ["--score", "file.txt", "--rank"])
     assert words == ["file.txt"]

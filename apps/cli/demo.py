@@ -1,0 +1,80 @@
+"""`saccade demo`: the whole way of an app on its embedded data."""
+
+import base64
+import json
+import subprocess
+import sys
+import time
+
+from ..core.errors import UserError
+
+# Runs without our code: what a server has is TensorFlow and the folder.
+CLIENT = """
+import base64, json, sys
+import tensorflow as tf
+
+request = json.load(sys.stdin)
+serve = tf.saved_model.load(request["folder"]).signatures["serving_default"]
+inputs = {
+    name: tf.constant([base64.b64decode(i) if type(i) is str else i for i in items])
+    for name, items in request["inputs"].items()
+}
+answer = {name: value.numpy().tolist() for name, value in serve(**inputs).items()}
+print(json.dumps(answer, default=lambda item: item.decode()))
+"""
+
+
+def run_demo(app, preset, out, to, show):
+    """Train, evaluate, draw where the app can, export, ask the export in a new process.
+
+    Args:
+        app: an `App`; preset: the name of one of its presets.
+        out: folder of the run; must not exist yet or be empty.
+        to: where the export goes.
+        show: function that prints a dict of figures.
+    """
+    started = time.perf_counter()
+    if preset not in app.presets:
+        raise UserError(
+            f"--preset expected one of {', '.join(app.presets)}; received {preset!r}."
+        )
+    run = app.train(app.presets[preset](), out / "run")
+    show(run.metrics)
+
+    if hasattr(app.serve, "draw"):
+        inputs = app.data.load_data(run.config).test.files[:3]
+        answers = run.predict(inputs)
+        run.draw(inputs, answers).savefig(out / "attention.png")
+        print(f"where it looked: {out / 'attention.png'}")
+
+    folder = run.export(to)
+    print(f"exported: {folder}")
+    answer = ask(folder, app.example())
+    print("the export answers from a process without our code:")
+    for name, values in answer.items():
+        if isinstance(values[0], str | float):  # the others are for machines
+            print(f"  {name}: {values[0]!r}")
+    print(f"{time.perf_counter() - started:.0f} s in all")
+
+
+def ask(folder, inputs):
+    """What an export answers in a fresh process that imports TensorFlow only."""
+    request = {
+        "folder": str(folder),
+        "inputs": {name: [_plain(i) for i in items] for name, items in inputs.items()},
+    }
+    finished = subprocess.run(
+        [sys.executable, "-c", CLIENT],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(finished.stdout)
+
+
+def _plain(item):
+    """A number, or bytes as base64, for JSON."""
+    if isinstance(item, bytes):
+        return base64.b64encode(item).decode()
+    return item.item()

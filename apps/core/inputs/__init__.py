@@ -1,0 +1,1 @@
+"""What a request holds: pictures and texts, decoded in the graph."""

@@ -1,0 +1,1 @@
+"""Exports, the server that loads them, and a client of it."""

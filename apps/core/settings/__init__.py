@@ -1,0 +1,1 @@
+"""Settings: their fields, and the recurrent cells by name."""

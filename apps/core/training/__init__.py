@@ -1,0 +1,1 @@
+"""Training that can be interrupted, on one device or several."""

@@ -1,0 +1,149 @@
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import font_manager
+
+from saccade.apps.core.report import plot
+
+PICTURE = np.full((64, 64, 3), 200, np.uint8)
+
+
+def looked_at(*cells):
+    """Attention (T, 16) that lies in one cell of a 4 x 4 grid per word."""
+    return np.eye(16, dtype=np.float32)[list(cells)]
+
+
+def panels(figure):
+    parts = figure.subfigs or [figure]
+    return [axes for part in parts for axes in part.axes if axes.images]
+
+
+def drawn(axes):
+    return np.asarray(axes.images[0].get_array()).astype(float)
+
+
+def test_one_panel_for_the_picture_and_one_per_word(tmp_path):
+    words = "a red circle above a blue square".split()
+    figure = plot.attention_figure(PICTURE, words, looked_at(*range(7)), title="hello")
+    assert [p.get_title() for p in panels(figure)] == ["the picture", *words]
+    assert "Bright" in figure.get_supxlabel()
+    assert np.all(drawn(panels(figure)[0]) == 200)
+    figure.savefig(tmp_path / "out.png")
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+
+
+def test_bright_is_where_the_weight_is():
+    figure = plot.attention_figure(PICTURE, ["word"], looked_at(6))  # row 1, column 2
+    lit = drawn(panels(figure)[1])[:, :, 0]
+    y, x = np.unravel_index(lit.argmax(), lit.shape)
+    assert (y // 16, x // 16) == (1, 2)
+    assert lit.max() == pytest.approx(200, abs=2)
+    assert lit[60, 4] == pytest.approx(200 * plot.DARKEST, abs=1)
+
+
+def test_an_oblong_grid_is_read_row_by_row():
+    weights = np.eye(8)[[7]]  # the last of 2 rows and 4 columns
+    figure = plot.attention_figure(PICTURE, ["word"], weights, grid=(2, 4))
+    lit = drawn(panels(figure)[1])[:, :, 0]
+    assert lit[-1, -1] == lit.max()
+    assert lit[-1, 0] == lit[0, -1] == lit.min()
+
+
+def test_even_attention_lights_the_whole_picture(tmp_path):
+    figure = plot.attention_figure(PICTURE, ["word"], np.full((1, 16), 1 / 16))
+    assert np.all(drawn(panels(figure)[1]) == 200)
+    figure.savefig(tmp_path / "out.png")
+
+
+def test_chinese_has_its_glyphs(tmp_path):
+    # A missing glyph is a warning, and warnings are errors here.
+    words = list("历史书")
+    figure = plot.attention_figure(PICTURE, words, looked_at(0, 1, 2), title="历史书")
+    figure.savefig(tmp_path / "out.png")
+    last = font_manager.findfont(plot.fonts()[-1], fallback_to_default=False)
+    known = font_manager.get_font(last).get_charmap()
+    assert {ord(c) for c in "历史红色圆形"} <= set(known)
+
+
+def test_captions_are_no_formulas(tmp_path):
+    words = ["$5", "$x_{$", "$\\foo$"]
+    title = "from $5 to $x_{ in every long shop of the town " * 5
+    figure = plot.attention_figure(PICTURE, words, looked_at(0, 1, 2), title=title)
+    figure.savefig(tmp_path / "out.png")
+
+
+def test_a_word_without_any_attention_is_dark(tmp_path):
+    figure = plot.attention_figure(PICTURE, ["word"], np.zeros((1, 16)))
+    assert np.all(drawn(panels(figure)[1]) == 200 * plot.DARKEST)
+    figure.savefig(tmp_path / "out.png")
+
+
+def test_the_font_changes_no_default_of_matplotlib():
+    before = dict(matplotlib.rcParams)
+    plot.fonts.cache_clear()
+    assert plot.fonts()[0] == "DejaVu Sans"
+    assert dict(matplotlib.rcParams) == before
+    assert "zhplot" not in sys.modules
+
+
+def test_a_sheet_of_several_pictures(tmp_path):
+    rows = [
+        (PICTURE, "one two three four five six".split(), looked_at(*range(6)), "first"),
+        (PICTURE, ["word"], looked_at(3)),
+        (PICTURE, [], np.zeros((0, 16))),
+    ]
+    figure = plot.attention_sheet(rows)
+    assert len(panels(figure)) == 7 + 2 + 1
+    figure.savefig(tmp_path / "out.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((PICTURE, ["a", "b"], looked_at(0)), r"2 words, received the shape \(1, 16\)"),
+        ((PICTURE[..., 0], ["a"], looked_at(0)), r"received \(64, 64\)"),
+        ((PICTURE, ["a"], np.ones((1, 15))), "15 regions.*no square"),
+        ((PICTURE, ["a"], np.ones((1, 16)), (3, 5)), r"16 regions, received \(3, 5\)"),
+    ],
+)
+def test_shapes_that_do_not_fit(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plot.attention_figure(*arguments)
+
+
+def test_an_empty_sheet():
+    with pytest.raises(ValueError, match="received none"):
+        plot.attention_sheet([])
+
+
+def test_curves_pair_training_with_validation(tmp_path):
+    history = {
+        "round": [1, 2, 3],
+        "seconds": [9.0, 18.0, 27.0],
+        "loss": [3.0, 2.0, 1.0],
+        "val_loss": [3.5, 2.5, 2.0],
+        "val_exact_match": [0.0, 40.0, 80.0],
+    }
+    path = tmp_path / "history.csv"
+    rows = [list(history), *zip(*history.values(), strict=True)]
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+    for given in (history, path, str(path)):
+        figure = plot.curves_figure(given)
+        assert [a.get_title() for a in figure.axes] == ["loss", "exact match"]
+        lines = figure.axes[0].get_lines()
+        assert [line.get_label() for line in lines] == ["training", "validation"]
+        assert lines[1].get_ydata().tolist() == history["val_loss"]
+        figure.savefig(tmp_path / "curves.png")
+
+
+def test_curves_of_nothing(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("round,loss\n")
+    with pytest.raises(ValueError, match="received \\[\\]"):
+        plot.curves_figure(path)
+
+
+def test_drawing_needs_no_pyplot():
+    assert "matplotlib.pyplot" not in vars(plot)
