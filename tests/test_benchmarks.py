@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from .machine import seconds
+
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 
@@ -40,6 +42,7 @@ def war_and_peace():
     return benchmark("war_and_peace")
 
 
+@pytest.mark.slow
 def test_decode_runs(decode, tmp_path, capsys):
     decode.main(["--quick", "--out", str(tmp_path / "decode.json")])
     report = json.loads((tmp_path / "decode.json").read_text("utf-8"))
@@ -70,6 +73,7 @@ def test_results_are_those_of_the_program(decode):
         assert row["fastest"] <= row["seconds"] <= row["slowest"]
 
 
+@pytest.mark.slow
 def test_layers_run(layers, tmp_path, capsys):
     out = tmp_path / "layers.json"
     layers.main(
@@ -90,6 +94,7 @@ def test_layers_run(layers, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_language_runs(language, tmp_path, capsys):
     """Everybody does the same work, or `main` ends with an error."""
     language.main(["--toy", "--out", str(tmp_path / "language.json")])
@@ -126,6 +131,7 @@ def test_networks_of_the_table_are_equally_large(war_and_peace):
             assert abs(got - wanted) < 0.01 * wanted
 
 
+@pytest.mark.slow
 def test_war_and_peace_goes_on_where_it_was_killed(
     war_and_peace, tmp_path, monkeypatch
 ):
@@ -170,7 +176,7 @@ def test_war_and_peace_goes_on_where_it_was_killed(
 def test_input_runs(tmp_path):
     # As a program: its processes load it again.
     words = [FOLDER / "input.py", "--toy", "--out", tmp_path / "input.json"]
-    subprocess.run([sys.executable, *words], check=True, timeout=300)
+    subprocess.run([sys.executable, *words], check=True, timeout=seconds(300))
     report = json.loads((tmp_path / "input.json").read_text("utf-8"))
     assert [row["kind"] for row in report["rows"]] == ["pictures", "text"]
     for row in report["rows"]:

@@ -32,7 +32,7 @@ class Captioner(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        loss = super().compute_loss(x, y, y_pred, sample_weight, loop)
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         reinforce = getattr(self, "reinforce", None)
         if reinforce is None or not training:
             return loss
