@@ -8,6 +8,14 @@ from saccade.apps.captioning.examples import Examples
 from saccade.apps.core.errors import UserError
 
 
+def test_a_graph_is_made_once():
+    """Making it takes seconds; a second `predict` takes the first one's."""
+    parts = (object(), Config(), object())
+    graph = serve.responder(*parts, Decode(beam=2))
+    assert serve.responder(*parts, Decode(beam=2)) is graph
+    assert serve.responder(*parts, Decode(beam=3)) is not graph
+
+
 def test_a_lost_picture_is_no_wrong_caption_but_an_error(tmp_path):
     """Among inputs it is answered, among test pictures it would spoil the scores."""
     examples = Examples([str(tmp_path / "gone.png")], [["a red circle"]])
