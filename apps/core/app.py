@@ -24,9 +24,11 @@ import keras
 import tensorflow as tf
 
 from .errors import UserError
+from .files.locks import only_one
+from .files.whole import make_folder, write_text
 from .settings.fields import from_json, to_json
 from .training import devices
-from .training.loop import make_folder, only_one, rounds_done, write_text
+from .training.checkpoints import rounds_done
 
 log = logging.getLogger("saccade")
 
