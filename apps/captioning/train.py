@@ -10,10 +10,12 @@ from keras import ops
 
 from ...layers import Reinforce
 from ..core.data.order import index_batches
+from ..core.data.parts import WHOLE
 from ..core.errors import UserError
 from ..core.inputs import pictures
 from ..core.report.metrics import caption_metrics
 from ..core.training import devices, loop
+from ..core.training.losses import GlobalMean
 from . import serve
 from .config import Decode
 
@@ -32,7 +34,7 @@ class Captioner(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        loss = super().compute_loss(x, y, y_pred, sample_weight, loop)
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         reinforce = getattr(self, "reinforce", None)
         if reinforce is None or not training:
             return loss
@@ -52,7 +54,7 @@ class Captioner(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class TokenLoss(devices.GlobalMean, keras.losses.Loss):
+class TokenLoss(GlobalMean, keras.losses.Loss):
     """Cross-entropy of token ids against logits, (batch, time) and (batch, time, V).
     With the default reduction, the mean over the tokens of the global batch.
 
@@ -130,7 +132,7 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
     sentences = [caption for captions in splits.train.captions for caption in captions]
     targets = vocabulary.encode(sentences, config.max_length).numpy()  # (n, time)
 
-    def batches(first_step, part=devices.WHOLE):
+    def batches(first_step, part=WHOLE):
         """(inputs, targets, weights) for `fit`, from this step on."""
 
         def make(step, indices):

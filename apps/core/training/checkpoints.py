@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import UserError
 from ..files.whole import make_folder, replacing, write_text
 from ..settings.fields import read_json
-from . import devices
+from . import replicas, workers
 
 log = logging.getLogger("saccade")
 
@@ -33,7 +33,7 @@ class Rounds(keras.callbacks.Callback):
         super().__init__()
         self.trained, self.folder, self.score = model, folder, score
         self.strategy = model.distribute_strategy
-        self.writes = devices.is_chief(self.strategy)
+        self.writes = workers.is_chief(self.strategy)
         self.kept = model if kept is None else kept
         self.history = []
         self.started = time.perf_counter()
@@ -44,7 +44,7 @@ class Rounds(keras.callbacks.Callback):
         self.write_checkpoint(epoch + 1)
         if self.writes:
             self._write_history()
-        devices.wait(self.strategy)
+        workers.wait(self.strategy)
 
     def _keep_round(self, epoch, logs):
         figures = {k: float(v) for k, v in {**logs, **self.score()}.items()}
@@ -79,14 +79,14 @@ class Rounds(keras.callbacks.Callback):
         saved = json.loads((self._checkpoint / "manifest.json").read_text())
         variables = all_variables(self.trained)
         arrays = _read_arrays(self._checkpoint / saved["file"])
-        shapes = [devices.whole_shape(v, self.strategy) for v in variables]
+        shapes = [replicas.whole_shape(v, self.strategy) for v in variables]
         if [a.shape for a in arrays] != shapes:
             raise UserError(
                 f"The checkpoint in {self._checkpoint} was written by another model "
                 "than the run's config.json describes. Train into a new folder."
             )
         for variable, array in zip(variables, arrays, strict=True):
-            devices.write(variable, array, self.strategy)
+            replicas.write(variable, array, self.strategy)
         return saved
 
     def restore_best(self):
@@ -102,7 +102,7 @@ class Rounds(keras.callbacks.Callback):
 
     def write_checkpoint(self, rounds):
         variables = all_variables(self.trained)
-        arrays = [devices.read(v, self.strategy) for v in variables]
+        arrays = [replicas.read(v, self.strategy) for v in variables]
         if not self.writes:
             return
         make_folder(self._checkpoint)

@@ -14,8 +14,10 @@ import keras
 import numpy as np
 
 from ..files.whole import remove_leftovers
-from . import devices
+from . import replicas, workers
 from .checkpoints import Rounds, all_variables
+from .devices import several
+from .feeding import feed
 from .not_finite import NotFinite
 
 log = logging.getLogger("saccade")
@@ -33,7 +35,7 @@ def train(
     Args:
         model: a compiled keras.Model.
         batches: function of the first step -> endless `tf.data.Dataset` for `fit`; see
-            `distribution.feed` for several devices.
+            `feeding.feed` for several devices.
         steps_per_round, rounds: their product is the number of steps.
         folder: the run's folder; receives `model.keras` (the best so far),
             `history.csv`, `tensorboard/` and `checkpoint/`.
@@ -59,7 +61,7 @@ def train(
     done = keeper.restore() if resume else 0
     if done >= rounds:
         log.info("%s is complete: all of its %d rounds are done.", folder, rounds)
-    devices.check_same(
+    workers.check_same(
         str(done),
         strategy,
         f"The workers find different checkpoints in {folder}. Expected one folder that "
@@ -73,7 +75,7 @@ def train(
     try:
         if done < rounds:
             model.fit(
-                devices.feed(strategy, batches, done * steps_per_round),
+                feed(strategy, batches, done * steps_per_round),
                 initial_epoch=done,
                 epochs=rounds,
                 steps_per_epoch=steps_per_round,
@@ -102,17 +104,17 @@ def steps_for(minutes, model, batches):
     was given the number of steps.
     """
     strategy = model.distribute_strategy
-    before = [devices.read(v, strategy) for v in all_variables(model)]
-    if devices.several(strategy):
-        times = _times_of_calls(model, devices.feed(strategy, batches, 0))
+    before = [replicas.read(v, strategy) for v in all_variables(model)]
+    if several(strategy):
+        times = _times_of_calls(model, feed(strategy, batches, 0))
     else:
         times = _times_of_steps(model, batches(0))
     for variable, value in zip(all_variables(model), before, strict=True):
-        devices.write(variable, value, strategy)
+        replicas.write(variable, value, strategy)
     model.reset_metrics()
     step = statistics.median(times[WARM_UP_STEPS:])
     steps = max(1, int(minutes * 60 / (step * (1 + OVERHEAD))))
-    steps = devices.of_chief(steps, strategy)
+    steps = workers.of_chief(steps, strategy)
     log.info("%.0f ms a step: %d steps in %g minutes", step * 1e3, steps, minutes)
     return steps
 

@@ -15,10 +15,11 @@ import numpy as np
 import rich.filesize
 import tensorflow as tf
 
+from ...data.parts import DATA_SERVICE, WHOLE
 from ...data.places import spec_text
 from ...errors import UserError
 from ...files.scratch import Scratch
-from ...training.devices import DATA_SERVICE, WHOLE, own_variable
+from ...training.replicas import own_variable
 
 # Tokens of a text in memory at most; beyond, they lie in a file.
 IN_MEMORY = 2**24
@@ -137,7 +138,7 @@ def train_windows(text, rows, window, seed, first_step=0, part=WHOLE):
     Args:
         text: Text. rows: streams side by side. window: tokens per step and row.
         first_step: number of windows to leave out at the beginning.
-        part: `distribution.Part`, which of the streams to read.
+        part: `data.parts.Part`, which of the streams to read.
 
     Returns:
         `tf.data.Dataset` of ({"tokens" int32, "reset" bool}, targets int32, weights

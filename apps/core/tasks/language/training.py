@@ -6,7 +6,9 @@ import math
 
 import keras
 
+from ...data.parts import WHOLE
 from ...training import devices, loop
+from ...training.losses import GlobalMean
 from .streams import Carrier, loss_meter, train_windows
 
 log = logging.getLogger("saccade")
@@ -14,7 +16,7 @@ log = logging.getLogger("saccade")
 VALIDATED = 10**6  # tokens after each round, of a validation text that may be huge
 
 
-class TokenLoss(devices.GlobalMean, keras.losses.SparseCategoricalCrossentropy):
+class TokenLoss(GlobalMean, keras.losses.SparseCategoricalCrossentropy):
     """Cross-entropy of a token, the mean over the global batch."""
 
 
@@ -62,7 +64,7 @@ def fit(model, config, assets, splits, folder, resume, planned):
     with strategy.scope():
         carrier = Carrier(model, rows // strategy.num_replicas_in_sync)
 
-    def batches(first_step, part=devices.WHOLE):
+    def batches(first_step, part=WHOLE):
         return train_windows(
             splits.train, rows, config.window, config.seed, first_step, part
         )
