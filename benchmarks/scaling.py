@@ -30,7 +30,7 @@ import rich.console
 import rich.table
 
 from saccade import apps
-from saccade.apps.core.settings.fields import parse_overrides
+from saccade.apps.core.settings.command_line import parse_overrides
 from saccade.apps.core.training import loop, workers
 from saccade.apps.core.training.feeding import feed
 

@@ -19,12 +19,12 @@ from rich.table import Table
 
 from .. import REGISTRY, entry, load, load_config_module
 from ..core.errors import Unanswered, UserError
-from ..core.settings.fields import (
-    from_json,
+from ..core.settings.command_line import (
     help_rows,
     parse_overrides,
     split_arguments,
 )
+from ..core.settings.json_text import from_json
 
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
 # For the verbs whose --help also shows options of the app, see `show_help`.

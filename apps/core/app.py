@@ -26,7 +26,7 @@ import tensorflow as tf
 from .errors import UserError
 from .files.locks import only_one
 from .files.whole import make_folder, write_text
-from .settings.fields import from_json, to_json
+from .settings.json_text import from_json, to_json
 from .training import devices, replicas, workers
 from .training.checkpoints import rounds_done
 from .training.feeding import check_rows

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.whole import make_folder, replacing, write_text
-from ..settings.fields import read_json
+from ..settings.json_text import read_json
 from . import replicas, workers
 
 log = logging.getLogger("saccade")
