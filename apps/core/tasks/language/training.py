@@ -22,7 +22,7 @@ class TokenLoss(GlobalMean, keras.losses.SparseCategoricalCrossentropy):
 
 def compile_carrier(carrier, config):
     """Ready for `fit`: Adam, warm-up and cosine decay over the planned steps."""
-    # In a few steps Adam's moments tell too little for the full learning rate: a short
+    # In a few steps Adam's moments know too little for the full learning rate: a short
     # training that began at once ended half a nat worse (240 steps, 384 units).
     warm_up = max(1, config.steps // 50, min(50, config.steps // 5))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -59,7 +59,7 @@ def fit(model, config, assets, splits, folder, resume, planned):
         splits: with `train` and `validation`, a `streams.Text` each.
         others: as in `App.training`.
     """
-    rows, asked = config.batch_size, config.steps
+    rows, requested = config.batch_size, config.steps
     strategy = model.distribute_strategy
     with strategy.scope():
         carrier = Carrier(model, rows // strategy.num_replicas_in_sync)
@@ -82,8 +82,8 @@ def fit(model, config, assets, splits, folder, resume, planned):
     config = dataclasses.replace(
         config, steps=rounds * per_round, steps_per_call=per_call
     )
-    if asked not in (0, config.steps):
-        log.info("%d steps instead of %d: whole rounds.", config.steps, asked)
+    if requested not in (0, config.steps):
+        log.info("%d steps instead of %d: whole rounds.", config.steps, requested)
     planned(config)
     compile_carrier(carrier, config)  # The learning rate falls over the planned steps.
     measure = loss_meter(model, most=VALIDATED)
