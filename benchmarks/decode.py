@@ -52,7 +52,8 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from saccade.apps.captioning import APP, serve
+from saccade.apps.captioning import APP
+from saccade.apps.captioning.decode import begin
 from saccade.apps.core.inputs.vocabulary import Vocabulary
 from saccade.layers import decoding
 
@@ -86,8 +87,8 @@ class Task:
         return self.config.max_length
 
     def begin(self, pixels, ends):
-        """`serve.begin` with the ends as planned; the step's number joins the state."""
-        step, state = serve.begin(self.model, self.config, pixels, self.beam)
+        """`begin` with the ends as planned; the step's number joins the state."""
+        step, state = begin(self.model, self.config, pixels, self.beam)
         ends = tf.repeat(ends, self.beam)
 
         def planned_step(tokens, state):

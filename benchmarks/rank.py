@@ -30,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import rich.console
 import rich.table
 
-from saccade.apps.core.settings.fields import parse_overrides
+from saccade.apps.core.settings.command_line import parse_overrides
 from saccade.apps.word_lm import APP, confusions, data, serve
 from saccade.apps.word_lm.words import tokenize
 

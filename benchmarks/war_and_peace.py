@@ -33,8 +33,8 @@ import rich.table
 
 from saccade.apps.char_lm import APP
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.settings.fields import from_json
-from saccade.apps.core.training.loop import write_text
+from saccade.apps.core.files.whole import write_text
+from saccade.apps.core.settings.json_text import from_json
 
 CELLS, LEVELS = ("elman", "lstm", "gru"), (1, 2, 3)
 FILE = "war_and_peace/warpeace_input.txt"

@@ -189,7 +189,7 @@ def texts_in_the_graph(some):
 def settings(text):
     """The text of a config.json; one that is taken says the same again."""
     from saccade import apps
-    from saccade.apps.core.settings.fields import from_json, to_json
+    from saccade.apps.core.settings.json_text import from_json, to_json
 
     for name in apps.REGISTRY:
         cls = apps.load_config_module(name).Config
@@ -201,7 +201,7 @@ def settings(text):
 
 def config_texts():
     from saccade import apps
-    from saccade.apps.core.settings.fields import help_rows
+    from saccade.apps.core.settings.command_line import help_rows
 
     fields = {
         row[0].partition("/")[0][2:].replace("-", "_")

@@ -129,10 +129,10 @@ def test_networks_of_the_table_are_equally_large(war_and_peace):
 def test_war_and_peace_goes_on_where_it_was_killed(
     war_and_peace, tmp_path, monkeypatch
 ):
-    from saccade.apps.core.training import loop
+    from saccade.apps.core.training import checkpoints
 
     words = ["--toy", "--cells", "gru", "--levels", "1", "2", "--out", str(tmp_path)]
-    write, killed = loop.Rounds._write_checkpoint, []
+    write, killed = checkpoints.Rounds.write_checkpoint, []
 
     def write_and_die(rounds, done):
         write(rounds, done)
@@ -140,7 +140,7 @@ def test_war_and_peace_goes_on_where_it_was_killed(
             killed.append(done)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Rounds, "_write_checkpoint", write_and_die)
+    monkeypatch.setattr(checkpoints.Rounds, "write_checkpoint", write_and_die)
     with pytest.raises(KeyboardInterrupt):
         war_and_peace.main(words)
     table = json.loads((tmp_path / "table.json").read_text("utf-8"))

@@ -112,6 +112,20 @@ def test_listing_the_apps_does_not_import_tensorflow():
     assert run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_settings_files_and_the_servers_files_need_no_tensorflow(tmp_path):
+    code = (
+        "import sys\n"
+        "from saccade.apps.core.settings import command_line, fields, json_text\n"
+        "from saccade.apps.core.files import locks, scratch, whole\n"
+        "from saccade.apps.core.serving import server\n"
+        "server.write_server_files(sys.argv[1], {})\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    done = run([sys.executable, "-c", code, tmp_path])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "models.config").exists()
+
+
 def test_importing_the_library_leaves_tensorflows_messages_alone():
     code = (
         "import os; os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None)\n"

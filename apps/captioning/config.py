@@ -4,6 +4,12 @@ import dataclasses
 
 from ..core.settings.fields import field, validate
 
+SUMMARY = (
+    "a picture goes in, a sentence comes out, with a map of where the network looked "
+    "for every word"
+)
+READS = "files"
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:

@@ -17,14 +17,14 @@ import typer.core
 from rich.console import Console
 from rich.table import Table
 
-from .. import REGISTRY, entry, load, load_config_module
+from .. import REGISTRY, load, load_config_module
 from ..core.errors import Unanswered, UserError
-from ..core.settings.fields import (
-    from_json,
+from ..core.settings.command_line import (
     help_rows,
     parse_overrides,
     split_arguments,
 )
+from ..core.settings.json_text import from_json
 
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
 # For the verbs whose --help also shows options of the app, see `show_help`.
@@ -125,8 +125,8 @@ def list_apps():
     Example: `saccade list`
     """
     table = Table("app", "what it does", box=None)
-    for name, known in REGISTRY.items():
-        table.add_row(name, known.summary)
+    for name in REGISTRY:
+        table.add_row(name, load_config_module(name).SUMMARY)
     console.print(table)
 
 
@@ -510,7 +510,7 @@ def _load_run(app, folder=None):
 
 def _answer(app, words, prompt, as_json, plot, load, decode):
     """Print the answers of what `load` returns: a run, an export or a server."""
-    if entry(app).reads == "texts":
+    if load_config_module(app).READS == "texts":
         texts = _texts(words, prompt)
         _predict_texts(load(), texts, decode, as_json, plot)
         return

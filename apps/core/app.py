@@ -24,9 +24,12 @@ import keras
 import tensorflow as tf
 
 from .errors import UserError
-from .settings.fields import from_json, to_json
-from .training import devices
-from .training.loop import make_folder, only_one, rounds_done, write_text
+from .files.locks import only_one
+from .files.whole import make_folder, write_text
+from .settings.json_text import from_json, to_json
+from .training import devices, replicas, workers
+from .training.checkpoints import rounds_done
+from .training.feeding import check_rows
 
 log = logging.getLogger("saccade")
 
@@ -110,20 +113,20 @@ class App:
             resume: go on from the last checkpoint in `out` (None: the newest run).
                 Where nothing has begun in `out` yet, begin with `config`: the same
                 command starts a training and goes on with it.
-            strategy: on which devices, one of `distribution.STRATEGIES`. With several
-                workers all call it with the same arguments, and `out` must be one
-                folder that all of them see; only the first writes into it.
+            strategy: on which devices, one of `training.devices.STRATEGIES`. With
+                several workers all call it with the same arguments, and `out` must be
+                one folder that all of them see; only the first writes into it.
 
         Returns:
             the Run, with the best weights and the test figures in `metrics`; without
             a test split a warning comes first, and `metrics` is empty.
         """
         strategy = devices.create(strategy)  # before anything of TensorFlow's
-        with devices.lost_workers_named(strategy):
+        with workers.lost_workers_named(strategy):
             return self._train(config, out, resume, strategy)
 
     def _train(self, config, out, resume, strategy):
-        if devices.workers(strategy) > 1 and not out:
+        if workers.count(strategy) > 1 and not out:
             raise UserError(
                 "Several workers need one folder for the run that all of them see: "
                 "name it with --out."
@@ -151,8 +154,8 @@ class App:
                 self.data.why_no_test(config),
             )
         config, assets = self.data.learn(config, splits)
-        devices.check_rows(config.batch_size, strategy)
-        devices.check_same(  # before weights of other shapes meet
+        check_rows(config.batch_size, strategy)
+        workers.check_same(  # before weights of other shapes meet
             to_json(config) + assets.to_json(),
             strategy,
             "The workers train by different settings or data. Start all of them with "
@@ -161,11 +164,11 @@ class App:
         with strategy.scope():
             model = self.model.build_model(config, assets)
         if devices.several(strategy):
-            devices.synchronise(model)
+            replicas.synchronise(model)
         until_trained = contextlib.ExitStack()
 
         def planned(config):
-            if not devices.is_chief(strategy):
+            if not workers.is_chief(strategy):
                 return
             make_folder(folder)
             log.info("The run's folder: %s", folder)
@@ -182,10 +185,10 @@ class App:
                 model, config, assets, splits, folder, resume, planned
             )
         run = Run(self, config, assets, model, folder)
-        if len(splits.test) and devices.is_chief(strategy):
+        if len(splits.test) and workers.is_chief(strategy):
             run.keep(run.measure(splits.test))
-        devices.wait(strategy)
-        if not devices.is_chief(strategy):
+        workers.wait(strategy)
+        if not workers.is_chief(strategy):
             run.metrics = _read_metrics(folder)
         return run
 

@@ -20,14 +20,13 @@ def members(package):
         return importlib.import_module(f".{part}", package)
 
     def make_app():
-        from .. import entry
         from .app import App
 
         name = package.rpartition(".")[2]
         reads_inside = importlib.util.find_spec(f"{package}.reading")
         return App(
             name=name,
-            summary=entry(name).summary,
+            summary=module("config").SUMMARY,
             config=module("config"),
             data=module("data"),
             model=module("model"),

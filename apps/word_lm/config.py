@@ -6,6 +6,12 @@ from ..core.errors import ConfigError
 from ..core.settings.cells import CELLS
 from ..core.settings.fields import field, validate
 
+SUMMARY = (
+    "a sentence goes in, its probability comes out, or its continuation, a word at a "
+    "time"
+)
+READS = "texts"
+
 TOKENIZERS = ("words", "spaces", "characters", "jieba")
 
 

@@ -18,13 +18,9 @@ import tensorflow as tf
 
 from saccade import apps
 from saccade.apps.core.errors import ConfigError, UserError
-from saccade.apps.core.settings.fields import (
-    from_json,
-    help_rows,
-    parse_overrides,
-    to_json,
-)
-from saccade.apps.core.training import loop
+from saccade.apps.core.settings.command_line import help_rows, parse_overrides
+from saccade.apps.core.settings.json_text import from_json, to_json
+from saccade.apps.core.training import checkpoints, loop
 
 from .answers import assert_same
 from .expected import EXPECTED
@@ -374,7 +370,7 @@ def test_killed_and_resumed_training_ends_bit_equal(app, expected, tmp_path):
     config = dataclasses.replace(
         app.presets["tiny"](), steps=4, rounds=2, batch_size=8, **expected.small
     )
-    write = loop.Rounds._write_checkpoint
+    write = checkpoints.Rounds.write_checkpoint
 
     def write_and_copy(rounds, done):
         write(rounds, done)
@@ -391,7 +387,7 @@ def test_killed_and_resumed_training_ends_bit_equal(app, expected, tmp_path):
             return [state[name] for name in state.files]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Rounds, "_write_checkpoint", write_and_copy)
+        patch.setattr(checkpoints.Rounds, "write_checkpoint", write_and_copy)
         whole = fit(tmp_path / "whole", resume=False)
     assert not (tmp_path / "killed/checkpoint/round-2.npz").exists()
     resumed = fit(tmp_path / "killed", resume=True)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from saccade import apps
 from saccade.apps.cli import commands
-from saccade.apps.core.training import devices
+from saccade.apps.core.training import replicas
 
 
 def main(arguments):
@@ -34,7 +34,7 @@ def synchronise_built_models(module):
 
     def build_synchronised(config, assets):
         model = build(config, assets)
-        devices.synchronise(model)
+        replicas.synchronise(model)
         return model
 
     module.build_model = build_synchronised

@@ -9,7 +9,7 @@ import typer.testing
 from saccade import apps
 from saccade.apps.cli import commands
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.settings.fields import from_json
+from saccade.apps.core.settings.json_text import from_json
 
 from ..apps.expected import EXPECTED
 from .test_kill import assert_same_run

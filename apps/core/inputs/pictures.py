@@ -9,9 +9,9 @@ import numpy as np
 import rich.filesize
 import tensorflow as tf
 
+from ..data.parts import DATA_SERVICE
 from ..errors import UserError
 from ..files.scratch import Scratch
-from ..training.devices import DATA_SERVICE
 
 # A larger picture counts as broken. It is about what the largest cameras take, and
 # resizing it needs about 1 GB; a few hostile kilobytes can claim much more. What a

@@ -6,7 +6,7 @@ import json
 import tensorflow as tf
 
 from ..errors import UserError
-from ..settings.fields import read_json
+from ..settings.json_text import read_json
 
 # Unicode's punctuation (P) and symbols (S); marks, letters and digits stay.
 _PUNCTUATION = r"[\p{P}\p{S}]"

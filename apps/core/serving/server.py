@@ -17,6 +17,7 @@ import shutil
 import subprocess
 
 from ..errors import UserError, nearest
+from ..files.whole import write_text
 
 MODELS, BATCHING = "models.config", "batching.config"
 # Written by `saccade serve`, where the server sees other paths or other models.
@@ -104,10 +105,6 @@ def write_server_files(folder, labels, kept=None):
         labels: app -> label -> version; those of versions that are gone are dropped.
         kept: app -> further versions that must stay loaded.
     """
-    from ..training.loop import (
-        write_text,  # imports TensorFlow, as every export has done
-    )
-
     folder = pathlib.Path(folder)
     text = models_config(folder, exported_apps(folder), DOCKER_FOLDER, labels, kept)
     write_text(folder / BATCHING, BATCHING_TEXT)

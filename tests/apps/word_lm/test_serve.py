@@ -197,7 +197,10 @@ def test_other_data_is_read_in_the_runs_words(run, tmp_path):
 
 
 def test_score_is_a_switch():
-    from saccade.apps.core.settings.fields import parse_overrides, split_arguments
+    from saccade.apps.core.settings.command_line import (
+        parse_overrides,
+        split_arguments,
+    )
 
     words, options = split_arguments(Decode, ["--score", "file.txt", "--rank"])
     assert words == ["file.txt"]
