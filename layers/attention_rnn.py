@@ -3,16 +3,9 @@
 import keras
 from keras import ops, tree
 
-from .products import multiply
-from .recurrent import (
-    Recurrent,
-    WrapperCell,
-    current_memory,
-    expect_cell,
-    expect_mask,
-    memory_set,
-    step_weight,
-)
+from .cells import WrapperCell, current_memory, expect_cell, memory_set, step_weight
+from .masks import expect_mask
+from .recurrent import Recurrent
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -87,17 +80,12 @@ class AttentionCell(WrapperCell):
                 "picture's features into one dimension of regions."
             )
 
-    def call(self, inputs, states, training=False):
-        return self.fast_step(
-            multiply, inputs, states, self.step_weights(training), training
-        )
-
     @property
-    def may_be_fast(self):
+    def is_fast(self):
         # What is drawn in a step would be drawn again by the backward loop.
-        return super().may_be_fast and not self.attention.draws
+        return super().is_fast and not self.attention.draws
 
-    def step_weights(self, training=False):
+    def step_weights(self, training=False, h=None):
         weights = {
             "attention": self.attention.step_weights(),
             "cell": self.inner_weights(training),

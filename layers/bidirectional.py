@@ -6,7 +6,7 @@ import keras
 from keras import ops, tree
 
 from .attention_rnn import AttentionRNN
-from .recurrent import expect_mask
+from .masks import expect_mask, reset_mask_backwards
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -122,10 +122,7 @@ class Bidirectional(keras.layers.Bidirectional):
             call["reset_mask"] = reset_mask
         f = self.forward_layer(sequences, initial_state=start_f, **call)
         if reset_mask is not None:
-            # Read backwards, the border between t - 1 and t falls before step t - 1.
-            nothing = ops.zeros_like(reset_mask[:, :1])
-            before = ops.concatenate([reset_mask[:, 1:], nothing], axis=1)
-            call["reset_mask"] = before
+            call["reset_mask"] = reset_mask_backwards(reset_mask)
         b = self.backward_layer(sequences, initial_state=start_b, **call)
         states = ()
         if self.return_state:

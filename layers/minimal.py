@@ -3,16 +3,10 @@
 import keras
 from keras import ops, tree
 
+from .cells import FastCell, current_reset, step_weight
+from .masks import as_column
 from .products import multiply
-from .recurrent import (
-    CellLayer,
-    Recurrent,
-    current_reset,
-    dropped,
-    input_mask,
-    is_fast,
-    step_weight,
-)
+from .recurrent import CellLayer, Recurrent
 
 BLOCK = 16
 
@@ -161,7 +155,7 @@ def _doubling(a, v, length):
 # Cells and layers
 
 
-class MinimalCell(keras.layers.SimpleRNNCell):
+class MinimalCell(FastCell, keras.layers.SimpleRNNCell):
     """What `MinGRUCell` and `MinLSTMCell` share.
 
     A `SimpleRNNCell` for its dropout mask, its one state and its options; there is no
@@ -211,10 +205,6 @@ class MinimalCell(keras.layers.SimpleRNNCell):
         """a and v of h = a h' + v, from k = W x + b."""
         raise NotImplementedError
 
-    def call(self, inputs, states, training=False):
-        x = dropped(inputs, input_mask(self, inputs, training))
-        return self.fast_step(multiply, x, states, self.step_weights(training))
-
     def step_weights(self, training=False, h=None):
         weights = {"kernel": step_weight(self, self.kernel)}
         if self.use_bias:
@@ -224,8 +214,9 @@ class MinimalCell(keras.layers.SimpleRNNCell):
     def fast_step(self, multiply, x, states, weights, training=False):
         k = multiply((x, weights["kernel"]), bias=weights.get("bias"))
         a, v = self.gates(k)
-        h = a * tree.flatten(states)[0] + v
-        return h, [h] if isinstance(states, (list, tuple)) else h
+        (h,) = states
+        h = a * h + v
+        return h, [h]
 
     def get_config(self):
         config = super().get_config()
@@ -269,9 +260,9 @@ class Scan(Recurrent):
             return super().inner_loop(sequences, initial_state, mask, training)
         cell = self.cell
         x = ops.cast(sequences, cell.compute_dtype)
-        dropout = input_mask(cell, x[:, 0], training)
+        dropout = cell.input_mask(x[:, 0], training)
         x = x if dropout is None else x * dropout[:, None]
-        mask, reset = _column(mask), _column(reset)
+        mask, reset = as_column(mask), as_column(reset)
         if self.go_backwards:
             x, mask, reset = (
                 m if m is None else ops.flip(m, axis=1) for m in (x, mask, reset)
@@ -310,16 +301,8 @@ class MinimalLayer(CellLayer, Scan):
 
 def scans(cell):
     """Whether a `Scan` gives what the cell's own steps give."""
-    step = getattr(type(cell), "fast_step", None)
-    return step is MinimalCell.fast_step and is_fast(cell)
-
-
-def _column(mask):
-    """A mask (batch, time) or (batch, time, 1) as bool (batch, time, 1)."""
-    if mask is None:
-        return None
-    mask = ops.cast(mask, "bool")
-    return mask if len(mask.shape) == 3 else mask[:, :, None]
+    steps_so = getattr(type(cell), "fast_step", None) is MinimalCell.fast_step
+    return steps_so and cell.is_fast
 
 
 @keras.saving.register_keras_serializable(package="saccade")

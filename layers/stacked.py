@@ -3,11 +3,13 @@
 import itertools
 
 import keras
-from keras import ops, tree
+from keras import tree
 
 from .attention_rnn import AttentionRNN
+from .cells import expect_cell
+from .masks import mask_of_outputs, reverse_time
 from .minimal import Scan, scans
-from .recurrent import Recurrent, expect_cell, mask_of_outputs
+from .recurrent import Recurrent
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -174,10 +176,7 @@ class Stacked(keras.layers.Layer):
             if self.residual and k > 0:
                 y = y + (x if level.return_sequences else x[:, -1])
             if level.go_backwards:  # The next level reads in its order.
-                mask, reset_mask = (
-                    None if m is None else ops.flip(m, axis=1)
-                    for m in (mask, reset_mask)
-                )
+                mask, reset_mask = reverse_time(mask), reverse_time(reset_mask)
             x = y
             states += new
         return (x, *states) if self.return_state else x
