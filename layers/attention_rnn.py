@@ -182,6 +182,13 @@ class AttentionRNN(Recurrent):
                     f"AttentionRNN always returns sequences and states; received "
                     f"{fixed}=False. Take what you need from the dict it returns."
                 )
+        for refused in ("stateful", "trainable_state"):
+            if kwargs.get(refused):
+                raise ValueError(
+                    f"AttentionRNN expected no {refused}=True: its states start from "
+                    "the memory, by layers that train. Leave it out, and hand states "
+                    "on by `initial_state=result['states']`."
+                )
         expect_cell(type(self).__name__, cell)
         dtype = kwargs.get("dtype")
         cell = AttentionCell(cell, attention, gate, dtype=dtype, name="attention_cell")

@@ -39,8 +39,9 @@ class Bidirectional(keras.layers.Bidirectional):
         mask, sequences_mask: bool `(batch, time)`; both directions step over what is
             False, wherever it stands: right, left or in between. A row's backward
             direction so begins at its last real step. Outputs at such steps are
-            zeros. Keras fills `mask` when a call has one tensor argument and
-            `sequences_mask` when it has more, see `Recurrent`.
+            zeros, with or without `zero_output_for_mask` in the layers. Keras fills
+            `mask` when a call has one tensor argument and `sequences_mask` when it has
+            more, see `Recurrent`.
         training: bool.
         memory, memory_mask: what the cells read, see `Recurrent`; both directions get
             the same.
@@ -59,8 +60,9 @@ class Bidirectional(keras.layers.Bidirectional):
         the states are those of its last piece forwards and of its first backwards.
 
     Raises:
-        ValueError: for an AttentionRNN (its outputs are a dict), a wrong number of
-            states, sizes that cannot be merged, a `reset_mask` for layers that take
+        ValueError: for an AttentionRNN (its outputs are a dict), a `layer` that reads
+            backwards, `zero_output_for_mask` without `return_sequences`, a wrong number
+            of states, sizes that cannot be merged, a `reset_mask` for layers that take
             none, and in the cases of `keras.layers.Bidirectional`.
 
     Example:
@@ -83,6 +85,21 @@ class Bidirectional(keras.layers.Bidirectional):
                     "Bidirectional expected a recurrent layer, which runs over a "
                     f"sequence; received {type(given).__name__} '{given.name}'. Wrap a "
                     f"cell in a layer: Recurrent({type(given).__name__}(...))."
+                )
+        if getattr(layer, "go_backwards", False):
+            raise ValueError(
+                "Bidirectional expected a layer that reads forwards; received "
+                f"{type(layer).__name__} '{layer.name}' with go_backwards=True. Leave "
+                "that out: the second layer reads backwards."
+            )
+        for given in (layer, backward_layer):
+            zeros = getattr(given, "zero_output_for_mask", False)
+            if zeros and not given.return_sequences:
+                raise ValueError(
+                    "Bidirectional without return_sequences gives the output of the "
+                    "last real step, and zeros for no row but an empty one; received "
+                    f"{type(given).__name__} '{given.name}' with "
+                    "zero_output_for_mask=True. Leave that out."
                 )
         super().__init__(layer, merge_mode, backward_layer=backward_layer, **kwargs)
         # Keras 3.16 sets this to False for RNNs; a mask must survive the layer.

@@ -48,7 +48,8 @@ class Recurrent(keras.layers.RNN):
             and large kernels. It needs room for the products of all steps.
         trainable_state: whether the state before the first step is a weight, one
             vector per state, zeros before training; it is used where no
-            `initial_state` is given.
+            `initial_state` is given. Not with `stateful`, which starts from numbers
+            that no gradient passes.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -73,6 +74,13 @@ class Recurrent(keras.layers.RNN):
     def __init__(self, cell, fast=True, hoist=None, trainable_state=False, **kwargs):
         for one in cell if isinstance(cell, (list, tuple)) else [cell]:
             expect_cell(type(self).__name__, one)
+        if trainable_state and kwargs.get("stateful"):
+            raise ValueError(
+                f"{type(self).__name__} expected either trainable_state=True or "
+                "stateful=True; received both. No gradient passes a state that was "
+                "kept, so the first state would not train. Leave out stateful, and "
+                "hand the states on by `initial_state=`."
+            )
         super().__init__(cell, **kwargs)
         self.fast = fast
         self.hoist = hoist
@@ -106,8 +114,23 @@ class Recurrent(keras.layers.RNN):
     def get_initial_state(self, batch_size):
         if not self.trainable_state:
             return super().get_initial_state(batch_size)
+        if self.first_states is None:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' expected to be built before its "
+                "trainable first state is read. Call it, or its `build`, first."
+            )
         rows = ops.ones((batch_size, 1), self.cell.compute_dtype)
-        return [rows * ops.cast(s, rows.dtype) for s in self.first_states]
+        states = [rows * ops.cast(s, rows.dtype) for s in self.first_states]
+        return tree.pack_sequence_as(self.state_size, states)
+
+    def reset_state(self):
+        """Put a stateful layer back to the state in which a sequence starts."""
+        if self.states is None:
+            return
+        kept = tree.flatten(self.states)
+        start = tree.flatten(self.get_initial_state(kept[0].shape[0]))
+        for variable, value in zip(kept, start, strict=True):
+            variable.assign(value)
 
     def own_state(self, batch_size, memory=None, memory_mask=None):
         """The state in which a sequence starts where none is given."""
@@ -166,6 +189,7 @@ class Recurrent(keras.layers.RNN):
         def step(multiply, x, states, weight_tensors, memory_tensors):
             with memory_set(memory.packed(memory_tensors)):
                 if not fast:
+                    states = tree.pack_sequence_as(initial_state, states)
                     output, states = cell(x, states, training=training)
                     return output, tree.flatten(states)
                 now = weights.packed(weight_tensors)
@@ -192,6 +216,7 @@ class Recurrent(keras.layers.RNN):
             own_gradient=fast and bool(training),
             hoist=self.hoist if fast else False,
         )
+        states = tree.pack_sequence_as(initial_state, states)
         if not self.return_sequences:
             return outputs, outputs[:, None], states
         return outputs[-1], ops.swapaxes(outputs, 0, 1), states

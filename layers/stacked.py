@@ -49,7 +49,7 @@ class Stacked(keras.layers.Layer):
             rows, 64 steps).
         return_sequences, return_state, go_backwards, stateful, unroll,
         zero_output_for_mask: as in `keras.layers.RNN`.
-        fast: as in `Recurrent`.
+        fast, hoist, trainable_state: as in `Recurrent`, for every level.
         seed: of the dropout between levels.
 
     Call arguments:
@@ -102,6 +102,8 @@ class Stacked(keras.layers.Layer):
         unroll=False,
         zero_output_for_mask=False,
         fast=True,
+        hoist=None,
+        trainable_state=False,
         seed=None,
         **kwargs,
     ):
@@ -119,11 +121,15 @@ class Stacked(keras.layers.Layer):
         self.stateful = stateful
         self.unroll = unroll
         self.fast = fast
+        self.hoist = hoist
+        self.trainable_state = trainable_state
         self.seed = seed
         self.levels = [
             (Scan if scans(cell) else Recurrent)(
                 cell,
                 fast=fast,
+                hoist=hoist,
+                trainable_state=trainable_state,
                 return_sequences=return_sequences or k + 1 < len(cells),
                 return_state=True,
                 go_backwards=go_backwards and k == 0,  # the rest read its outputs
@@ -338,6 +344,8 @@ class Stacked(keras.layers.Layer):
             "unroll": self.unroll,
             "zero_output_for_mask": self.zero_output_for_mask,
             "fast": self.fast,
+            "hoist": self.hoist,
+            "trainable_state": self.trainable_state,
             "seed": self.seed,
         }
 
@@ -356,15 +364,32 @@ def _cell_of(cell):
             f"Stacked expected cells; received the AttentionRNN '{cell.name}', whose "
             "output is a dict. Name its cell: AttentionCell(cell, attention)."
         )
-    options = ("go_backwards", "stateful", "unroll", "zero_output_for_mask")
-    for option in (*options, "activity_regularizer"):
-        if getattr(cell, option):
+    for option, default in _LAYER_OPTIONS.items():
+        value = getattr(cell, option, default)
+        if value != default:
             raise ValueError(
                 f"Stacked takes only the cell of {type(cell).__name__} '{cell.name}'; "
-                f"received one with {option}={getattr(cell, option)}. Give that option "
-                "to Stacked."
+                f"received one with {option}={value}. Give that option to Stacked."
             )
+    if not getattr(cell, "parallel", True):
+        raise ValueError(
+            f"Stacked takes only the cell of {type(cell).__name__} '{cell.name}', and "
+            "runs it as a scan; received one with parallel=False. Leave that out."
+        )
     return cell.cell
+
+
+# What a layer must not bring along, because only its cell is taken.
+_LAYER_OPTIONS = {
+    "go_backwards": False,
+    "stateful": False,
+    "unroll": False,
+    "zero_output_for_mask": False,
+    "activity_regularizer": None,
+    "fast": True,
+    "hoist": None,
+    "trainable_state": False,
+}
 
 
 def _expect_stackable(cells, residual):
