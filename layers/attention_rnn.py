@@ -4,7 +4,7 @@ import keras
 from keras import ops, tree
 
 from .cells import WrapperCell, current_memory, expect_cell, memory_set, step_weight
-from .masks import expect_mask
+from .masks import expect_mask, expect_padded
 from .recurrent import Recurrent
 
 
@@ -224,6 +224,7 @@ class AttentionRNN(Recurrent):
         if mask is None:
             mask = sequences_mask
         self._expect_memory(memory)
+        expect_padded(self, sequences=sequences, memory=memory)
         if initial_state is None:
             initial_state = self.own_state(None, memory, memory_mask)
         output, *states = super().call(

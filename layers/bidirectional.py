@@ -6,7 +6,7 @@ import keras
 from keras import ops, tree
 
 from .attention_rnn import AttentionRNN
-from .masks import expect_mask, reset_mask_backwards
+from .masks import expect_mask, expect_padded, reset_mask_backwards
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -128,6 +128,7 @@ class Bidirectional(keras.layers.Bidirectional):
     ):
         if mask is None:
             mask = sequences_mask
+        expect_padded(self, sequences=sequences, memory=memory)
         read = {}
         if memory is not None:
             read = {"memory": memory, "memory_mask": memory_mask}

@@ -11,6 +11,7 @@ from .products import multiply
 
 _MEMORY = contextvars.ContextVar("saccade_memory", default=None)
 _RESET = contextvars.ContextVar("saccade_reset", default=(None, None))
+_LENGTH = contextvars.ContextVar("saccade_length", default=None)
 
 
 # What a running call hands to the cells. A context variable, not an attribute of the
@@ -60,6 +61,21 @@ def current_reset():
     """The `reset_mask` of the running call and the states to which it puts a row back;
     None, None without one."""
     return _RESET.get()
+
+
+@contextlib.contextmanager
+def length_set(length):
+    """Let the loops inside this block know of how many steps the sequence is."""
+    token = _LENGTH.set(length)
+    try:
+        yield
+    finally:
+        _LENGTH.reset(token)
+
+
+def current_length():
+    """The number of steps of the running call, an int or in a graph a tensor."""
+    return _LENGTH.get()
 
 
 class FastCell:

@@ -1,4 +1,4 @@
-"""The mask rules: which steps are real, and where a row starts anew.
+"""The mask rules: which steps there are, and where a row starts anew.
 
 A mask of a sequence is bool `(batch, time)`, or `(batch, time, 1)` as Keras' loop has
 it; True marks a real step. A reset mask marks the steps before which a row starts anew.
@@ -6,6 +6,30 @@ it; True marks a real step. A reset mask marks the steps before which a row star
 
 import keras
 from keras import ops, tree
+
+
+def expect_padded(layer, **tensors):
+    """An error where one of the tensors, by its argument's name, is ragged."""
+    for name, tensor in tensors.items():
+        if not hasattr(tensor, "row_lengths"):
+            continue
+        mask = "mask" if name == "sequences" else f"{name}_mask"
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' expected `{name}` padded to one "
+            f"length, with a mask; received a ragged tensor x. Give it `x.to_tensor()` "
+            f"in its place, and `{mask}=tf.sequence_mask(x.row_lengths())`."
+        )
+
+
+def at_least_one_step(tensor):
+    """A tensor (batch, time, ...), with one step of zeros where it has no step."""
+    tensor = ops.convert_to_tensor(tensor)
+    if tensor.shape[1]:
+        return tensor
+    batch, time, *rest = ops.shape(tensor)
+    missing = 1 if tensor.shape[1] == 0 else ops.maximum(1 - time, 0)
+    nothing = ops.zeros((batch, missing, *rest), tensor.dtype)
+    return ops.concatenate([tensor, nothing], axis=1)
 
 
 def expect_mask(layer, names, mask, masked, axis):

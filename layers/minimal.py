@@ -251,13 +251,13 @@ class Scan(Recurrent):
         super().__init__(cell, **options)
         self.parallel = parallel
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def run_steps(self, sequences, initial_state, mask, training=False):
         reset, start = current_reset()
         # A padded step repeats the output before it, which after a reset is no longer
         # the state: only the loop knows it.
         repeats = mask is not None and not self.zero_output_for_mask
         if not self.parallel or (repeats and reset is not None):
-            return super().inner_loop(sequences, initial_state, mask, training)
+            return super().run_steps(sequences, initial_state, mask, training)
         cell = self.cell
         x = ops.cast(sequences, cell.compute_dtype)
         dropout = cell.input_mask(x[:, 0], training)

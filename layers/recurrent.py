@@ -7,16 +7,24 @@ from keras import ops, tree
 
 from . import time_loop
 from .cells import (
+    current_length,
     current_reset,
     dropped,
     expect_cell,
     forget_dropout_masks,
     is_fast,
+    length_set,
     memory_set,
     prepared_memory,
     reset_set,
 )
-from .masks import expect_mask, mask_of_outputs, time_first
+from .masks import (
+    at_least_one_step,
+    expect_mask,
+    expect_padded,
+    mask_of_outputs,
+    time_first,
+)
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -68,7 +76,13 @@ class Recurrent(keras.layers.RNN):
 
     Output:
         `(batch, units)`, or `(batch, time, units)` with `return_sequences`;
-        followed by the states with `return_state`.
+        followed by the states with `return_state`. Of a sequence of no steps: zeros,
+        or no outputs, and the states with which it began.
+
+    Raises:
+        ValueError: for no cell, a ragged tensor, masks of other shapes, a memory that
+            the cell does not read or that is missing, a first state that trains in a
+            stateful layer.
     """
 
     def __init__(self, cell, fast=True, hoist=None, trainable_state=False, **kwargs):
@@ -154,6 +168,7 @@ class Recurrent(keras.layers.RNN):
     ):
         if mask is None:
             mask = sequences_mask
+        expect_padded(self, sequences=sequences, memory=memory)
         expect_mask(self, "`mask` or `sequences_mask`", mask, sequences, "time")
         expect_mask(self, "`reset_mask`", reset_mask, sequences, "time")
         prepared = None
@@ -162,9 +177,16 @@ class Recurrent(keras.layers.RNN):
         start = None
         if reset_mask is not None:
             start = self.own_state(ops.shape(sequences)[0], memory, memory_mask)
+        length = ops.shape(sequences)[1]
+        # The loops take at least one step; `inner_loop` takes it back.
+        sequences, mask, reset_mask = (
+            tensor if tensor is None else at_least_one_step(tensor)
+            for tensor in (sequences, mask, reset_mask)
+        )
         with (
             memory_set(prepared),
             reset_set(reset_mask, start),
+            length_set(length),
             self._dropout_masks(sequences),
         ):
             return super().call(
@@ -172,6 +194,26 @@ class Recurrent(keras.layers.RNN):
             )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
+        results = self.run_steps(sequences, initial_state, mask, training)
+        length = current_length()
+        if length is None or (isinstance(length, int) and length > 0):
+            return results
+        last, outputs, states = results
+        empty = ops.equal(length, 0)
+        states = tree.map_structure(
+            lambda old, new: ops.where(empty, ops.cast(old, new.dtype), new),
+            tree.pack_sequence_as(states, tree.flatten(initial_state)),
+            states,
+        )
+        return ops.where(empty, 0, last), outputs[:, :length], states
+
+    def run_steps(self, sequences, initial_state, mask, training=False):
+        """Repeat the cell over at least one step.
+
+        Returns:
+            the last output `(batch, units)`; all outputs `(batch, time, units)`, or
+            without `return_sequences` any tensor of that rank; the states.
+        """
         reset, _ = current_reset()
         if keras.backend.backend() != "tensorflow":
             return self._loop_elsewhere(sequences, initial_state, mask, training)

@@ -7,7 +7,7 @@ from keras import tree
 
 from .attention_rnn import AttentionRNN
 from .cells import expect_cell
-from .masks import mask_of_outputs, reverse_time
+from .masks import at_least_one_step, expect_padded, mask_of_outputs, reverse_time
 from .minimal import Scan, scans
 from .recurrent import Recurrent
 
@@ -177,6 +177,7 @@ class Stacked(keras.layers.Layer):
     ):
         if mask is None:
             mask = sequences_mask
+        expect_padded(self, sequences=sequences, memory=memory)
         self._expect_readers(memory)
         starts = [None] * len(self.levels)
         if initial_state is not None:
@@ -194,7 +195,7 @@ class Stacked(keras.layers.Layer):
             )
             y = _upwards(level, y)
             if self.residual and k > 0:
-                y = y + (x if level.return_sequences else x[:, -1])
+                y = y + (x if level.return_sequences else at_least_one_step(x)[:, -1])
             if level.go_backwards:  # The next level reads in its order.
                 mask, reset_mask = reverse_time(mask), reverse_time(reset_mask)
             x = y
