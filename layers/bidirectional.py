@@ -108,10 +108,10 @@ class Bidirectional(keras.layers.Bidirectional):
     def build(self, sequences_shape, initial_state_shape=None, memory_shape=None):
         if self.built:
             return
-        read = {} if memory_shape is None else {"memory_shape": memory_shape}
+        shapes = {} if memory_shape is None else {"memory_shape": memory_shape}
         for layer in (self.forward_layer, self.backward_layer):
             if not layer.built:
-                layer.build(sequences_shape, **read)
+                layer.build(sequences_shape, **shapes)
         self.compute_output_shape(sequences_shape)  # raises for sizes that differ
         self.built = True
 
@@ -129,11 +129,10 @@ class Bidirectional(keras.layers.Bidirectional):
         if mask is None:
             mask = sequences_mask
         expect_padded(self, sequences=sequences, memory=memory)
-        read = {}
-        if memory is not None:
-            read = {"memory": memory, "memory_mask": memory_mask}
         start_f, start_b = self._halves(initial_state)
-        call = {"mask": mask, "training": training, **read}
+        call = {"mask": mask, "training": training}
+        if memory is not None:
+            call |= {"memory": memory, "memory_mask": memory_mask}
         expect_mask(self, "`reset_mask`", reset_mask, sequences, "time")
         if reset_mask is not None:
             self._expect_resets()

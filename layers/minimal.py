@@ -142,14 +142,14 @@ def _doubling(a, v, length):
     steps before it (Hillis & Steele 1986)."""
     steps = ops.arange(length)
 
-    def body(far, a, v):
-        inside = (steps >= far)[:, None]
-        before = ops.maximum(steps - far, 0)
+    def body(distance, a, v):
+        inside = (steps >= distance)[:, None]
+        before = ops.maximum(steps - distance, 0)
         v_before = ops.where(inside, ops.take(v, before, axis=1), 0)
         a_before = ops.where(inside, ops.take(a, before, axis=1), 1)
-        return 2 * far, a * a_before, a * v_before + v
+        return 2 * distance, a * a_before, a * v_before + v
 
-    return ops.while_loop(lambda far, *_: far < length, body, (1, a, v))[2]
+    return ops.while_loop(lambda distance, *_: distance < length, body, (1, a, v))[2]
 
 
 # Cells and layers
@@ -255,8 +255,8 @@ class Scan(Recurrent):
         reset, start = current_reset()
         # A padded step repeats the output before it, which after a reset is no longer
         # the state: only the loop knows it.
-        repeats = mask is not None and not self.zero_output_for_mask
-        if not self.parallel or (repeats and reset is not None):
+        repeats_output = mask is not None and not self.zero_output_for_mask
+        if not self.parallel or (repeats_output and reset is not None):
             return super().run_steps(sequences, initial_state, mask, training)
         cell = self.cell
         x = ops.cast(sequences, cell.compute_dtype)
@@ -281,10 +281,10 @@ class Scan(Recurrent):
         outputs = h
         if mask is not None:
             # Before the first real step there is no output to repeat.
-            shown = mask
+            has_output = mask
             if not self.zero_output_for_mask:
-                shown = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
-            outputs = ops.where(shown, h, 0)
+                has_output = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
+            outputs = ops.where(has_output, h, 0)
         return outputs[:, -1], outputs, [h[:, -1]]
 
     def get_config(self):
@@ -301,8 +301,9 @@ class MinimalLayer(CellLayer, Scan):
 
 def scans(cell):
     """Whether a `Scan` gives what the cell's own steps give."""
-    steps_so = getattr(type(cell), "fast_step", None) is MinimalCell.fast_step
-    return steps_so and cell.is_fast
+    if not isinstance(cell, MinimalCell):
+        return False
+    return type(cell).fast_step is MinimalCell.fast_step and cell.is_fast
 
 
 @keras.saving.register_keras_serializable(package="saccade")

@@ -86,8 +86,8 @@ class Recurrent(keras.layers.RNN):
     """
 
     def __init__(self, cell, fast=True, hoist=None, trainable_state=False, **kwargs):
-        for one in cell if isinstance(cell, (list, tuple)) else [cell]:
-            expect_cell(type(self).__name__, one)
+        for part in cell if isinstance(cell, (list, tuple)) else [cell]:
+            expect_cell(type(self).__name__, part)
         if trainable_state and kwargs.get("stateful"):
             raise ValueError(
                 f"{type(self).__name__} expected either trainable_state=True or "
@@ -234,8 +234,8 @@ class Recurrent(keras.layers.RNN):
                     states = tree.pack_sequence_as(initial_state, states)
                     output, states = cell(x, states, training=training)
                     return output, tree.flatten(states)
-                now = weights.packed(weight_tensors)
-                return cell.fast_step(multiply, x, states, now, training)
+                step_weights = weights.packed(weight_tensors)
+                return cell.fast_step(multiply, x, states, step_weights, training)
 
         x = ops.swapaxes(ops.cast(sequences, cell.compute_dtype), 0, 1)
         if fast:
@@ -318,7 +318,7 @@ class Recurrent(keras.layers.RNN):
             memory: what `prepare_memory` returned.
 
         Returns:
-            output `(batch, units)`, list of new states.
+            output `(batch, units)`, list of new states, in the layer's compute dtype.
         """
         # A copy has no mask: what an Embedding hung on the tensor is for sequences.
         inputs = keras.ops.copy(inputs)
@@ -326,7 +326,10 @@ class Recurrent(keras.layers.RNN):
             self.cell.draw_dropout_masks(ops.shape(inputs)[0])
         try:
             with memory_set(memory):
-                return self.cell(inputs, states, training=training)
+                results = self.cell(inputs, states, training=training)
+            return tree.map_structure(
+                lambda tensor: ops.cast(tensor, self.compute_dtype), results
+            )
         finally:
             # A mask that the cell kept would belong to a graph that has ended.
             forget_dropout_masks(self.cell)

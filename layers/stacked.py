@@ -159,8 +159,7 @@ class Stacked(keras.layers.Layer):
         self._expect_readers(memory_shape)
         shape = tuple(sequences_shape)
         for level in self.levels:
-            read = memory_shape if _reads(level) else None
-            level.build(shape, memory_shape=read)
+            level.build(shape, memory_shape=memory_shape if _reads(level) else None)
             shape = (*shape[:2], _output_size(level.cell))
         self.built = True
 
@@ -184,16 +183,18 @@ class Stacked(keras.layers.Layer):
             starts = self.split_states(initial_state)
         x, states = sequences, []
         for k, (level, start) in enumerate(zip(self.levels, starts, strict=True)):
-            read = {"memory": memory, "memory_mask": memory_mask}
+            memories = {}
+            if _reads(level):
+                memories = {"memory": memory, "memory_mask": memory_mask}
             y, *new = level(
                 x if k == 0 else self.between(x, training=training),
                 initial_state=start,
                 mask=mask,
                 training=training,
                 reset_mask=reset_mask,
-                **(read if _reads(level) else {}),
+                **memories,
             )
-            y = _upwards(level, y)
+            y = _level_output(level, y)
             if self.residual and k > 0:
                 y = y + (x if level.return_sequences else at_least_one_step(x)[:, -1])
             if level.go_backwards:  # The next level reads in its order.
@@ -221,7 +222,7 @@ class Stacked(keras.layers.Layer):
             if k > 0:  # as a sequence of one step
                 inputs = self.between(x[:, None], training=training)[:, 0]
             y, new = level.step(inputs, old, prepared, training)
-            y = _upwards(level, y)
+            y = _level_output(level, y)
             x = y + x if self.residual and k > 0 else y
             states += new
         return x, states
@@ -436,8 +437,8 @@ def _reads(level):
     return hasattr(level.cell, "prepare_memory")
 
 
-def _upwards(level, output):
-    """What of a level's output goes on: of an AttentionCell's, h."""
+def _level_output(level, output):
+    """What of a level's output the next level reads: of an AttentionCell's, h."""
     if hasattr(level.cell, "parts"):
         return level.cell.parts(output)["outputs"]
     return output
