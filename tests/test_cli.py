@@ -9,7 +9,7 @@ import pytest
 import typer.testing
 
 from saccade.apps import load_config_module
-from saccade.apps.cli import commands
+from saccade.apps.cli import cli, loading, main
 from saccade.apps.core.errors import UserError
 
 
@@ -56,12 +56,10 @@ class FakeApp:
 @pytest.fixture
 def saccade(monkeypatch):
     """Run the command line against a fake app; returns typer's result."""
-    monkeypatch.setattr(commands, "load", lambda name: FakeApp())
+    monkeypatch.setattr(loading, "load", lambda name: FakeApp())
 
     def call(*arguments, **options):
-        return typer.testing.CliRunner().invoke(
-            commands.cli, list(arguments), **options
-        )
+        return typer.testing.CliRunner().invoke(cli, list(arguments), **options)
 
     return call
 
@@ -177,7 +175,7 @@ def test_wrong_words_get_an_error_that_helps(saccade, arguments, message):
 def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["saccade", "train", "captioning", "--bogus=1"])
     with pytest.raises(SystemExit) as left:
-        commands.main()
+        main()
     assert left.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
 
@@ -185,7 +183,7 @@ def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsy
 def test_a_path_that_the_system_refuses_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["saccade", "export", "captioning", "x" * 5000])
     with pytest.raises(SystemExit) as left:
-        commands.main()
+        main()
     assert left.value.code == 2
     assert capsys.readouterr().err.startswith("error: File name too long: xxx")
 
@@ -229,7 +227,7 @@ def test_what_an_export_cannot_do_is_an_error(saccade, tmp_path):
 
 
 def test_every_verb_shows_an_example_that_begins_with_it(saccade):
-    for command in commands.cli.registered_commands:
+    for command in cli.registered_commands:
         verb = command.name or command.callback.__name__
         shown = saccade(verb, "--help")
         assert shown.exit_code == 0
@@ -242,11 +240,11 @@ def test_starting_noise_is_hidden_unless_the_start_fails(monkeypatch, capfd):
         if name == "broken":
             raise ImportError("no such library")
 
-    monkeypatch.setattr(commands, "load", noisy)
-    commands.load_quietly("captioning")
+    monkeypatch.setattr(loading, "load", noisy)
+    loading.load_quietly("captioning")
     assert capfd.readouterr().err == ""
     with pytest.raises(ImportError):
-        commands.load_quietly("broken")
+        loading.load_quietly("broken")
     os.write(2, b", and after")
     assert capfd.readouterr().err == "noise of C++, and after"
 

@@ -26,7 +26,7 @@ def train_and_tell(pipe, arguments):
         os.write(pipe, f"{what}\n".encode())
 
     tell("starting")
-    from saccade.apps.cli import commands
+    from saccade.apps import cli
     from saccade.apps.core import app
     from saccade.apps.core.training import loop
 
@@ -46,7 +46,7 @@ def train_and_tell(pipe, arguments):
     telling(loop.replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
     telling(app.Run, "measure", lambda self, *_: "evaluating")
     sys.argv = ["saccade", "train", *arguments]
-    commands.main()
+    cli.main()
 
 
 # A small model with everything that has a state: dropout, statistics, Adam.

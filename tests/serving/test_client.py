@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 from saccade import apps
-from saccade.apps.cli.commands import cli
+from saccade.apps.cli import cli
 from saccade.apps.core.app import Run
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.serving import client as client_module

@@ -59,7 +59,7 @@ def programs(tmp_path, monkeypatch):
 
 
 def run(*words):
-    code = "from saccade.apps.cli.commands import main; main()"
+    code = "from saccade.apps.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ)
 
