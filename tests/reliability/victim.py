@@ -27,7 +27,7 @@ def train_and_tell(pipe, arguments):
 
     tell("starting")
     from saccade.apps import cli
-    from saccade.apps.core import app
+    from saccade.apps.core import run
     from saccade.apps.core.training import loop
 
     def telling(owner, name, say):
@@ -44,7 +44,7 @@ def train_and_tell(pipe, arguments):
     telling(rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
     telling(loop.replacing, "__enter__", lambda self: f"writing {self.path.name}")
     telling(loop.replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
-    telling(app.Run, "measure", lambda self, *_: "evaluating")
+    telling(run.Run, "measure", lambda self, *_: "evaluating")
     sys.argv = ["saccade", "train", *arguments]
     cli.main()
 

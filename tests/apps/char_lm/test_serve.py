@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from saccade.apps.char_lm import config, data, model, serve
-from saccade.apps.core.app import App, Run
+from saccade.apps.core.app import App
 from saccade.apps.core.errors import UserError
+from saccade.apps.core.run import Run
 
 from ..runs import moved_export
 
