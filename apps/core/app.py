@@ -64,10 +64,11 @@ class App:
             names, where it depends on what was learned from the run's own data;
             `REQUEST_OPTIONS`, the fields of `Decode` that an export's clients choose;
             `stream(model, config, assets, input, options)` -> parts of one answer, as
-            they come; `tell(loaded, inputs, options)` -> what the terminal shows;
+            they come;
+            `terminal_parts(loaded, inputs, options)` -> what the terminal shows;
             `Streamed`, a `core.serving.served.Served` that streams from a server.
-    reading: None, or `inspect(run, path, out)` -> dict of facts: what goes on inside
-            the model while it reads a file.
+    inspection: None, or `inspect(run, path, out)` -> dict of facts: what goes on
+            inside the model while it reads a file.
     """
 
     name: str
@@ -77,7 +78,7 @@ class App:
     model: types.ModuleType
     training: types.ModuleType
     serve: types.ModuleType
-    reading: types.ModuleType | None = None
+    inspection: types.ModuleType | None = None
 
     @property
     def presets(self):
@@ -240,12 +241,12 @@ class App:
 
     def inspector(self):
         """The module that looks into the model; an error where there is none."""
-        if self.reading is None:
+        if self.inspection is None:
             raise UserError(
                 f"{self.name} has nothing to inspect: `saccade inspect` is for apps "
                 f"that read texts. Try: saccade predict {self.name} --help"
             )
-        return self.reading
+        return self.inspection
 
     def _newest(self):
         runs = sorted(RUNS.glob(f"{self.name}/*/config.json"))

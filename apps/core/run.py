@@ -147,7 +147,7 @@ def _draw(app, inputs, answers, config):
     if not hasattr(app.serve, "draw"):
         hint = f" Look into it with: saccade inspect {app.name} RUN FILE"
         raise UserError(
-            f"{app.name} has no picture of an answer.{hint if app.reading else ''}"
+            f"{app.name} has no picture of an answer.{hint if app.inspection else ''}"
         )
     return app.serve.draw(inputs, answers, config)
 
