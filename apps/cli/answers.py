@@ -50,7 +50,7 @@ def _print_text_answers(loaded, texts, options, as_json, plot):
         loaded.draw([], [])
     if not as_json:
         try:
-            for part in loaded.app.serve.tell(loaded, texts, options):
+            for part in loaded.app.serve.terminal_parts(loaded, texts, options):
                 print(part, end="", flush=True)
         except Unanswered as error:
             for line in str(error).splitlines():

@@ -13,7 +13,7 @@ def client(
     app: str = typer.Argument(""),
     host: str = typer.Option("localhost", help="Where the server is."),
     port: int = typer.Option(
-        None, help="8501 for REST, 8500 for gRPC, if not said.", min=1, max=65535
+        None, help="8501 for REST, 8500 for gRPC, by default.", min=1, max=65535
     ),
     grpc: bool = typer.Option(False, "--grpc/--rest", help="How to ask."),
     timeout: float = typer.Option(30.0, help="Seconds to wait for an answer.", min=0.1),
@@ -48,10 +48,13 @@ def client(
 
     def load():
         the_app = load_quietly(app)  # first: gRPC's messages import TensorFlow too
-        from ..core.serving.client import Client, Served, Streamed
+        from ..core.serving.client import Client
+        from ..core.serving.served import Served
 
+        if stream and not hasattr(the_app.serve, "Streamed"):
+            raise UserError(f"{app} answers all at once: leave --stream out.")
+        served = the_app.serve.Streamed if stream else Served
         transport = Client(host, port, grpc, timeout, retries)
-        kind = Streamed if stream else Served
-        return kind(the_app, transport, version, label)
+        return served(the_app, transport, version, label)
 
     print_answers(app, words, prompt, as_json, plot="", load=load, options=options)

@@ -66,7 +66,7 @@ def run_demo(app, preset, out, to):
 
     folder = run.export(to)
     print(f"exported: {folder}")
-    answer = answer_elsewhere(folder, app.example())
+    answer = answer_in_new_process(folder, app.example())
     print("the export answers from a process without our code:")
     for name, values in answer.items():
         if isinstance(values[0], str | float):  # the others are for machines
@@ -74,7 +74,7 @@ def run_demo(app, preset, out, to):
     print(f"{time.perf_counter() - started:.0f} s in all")
 
 
-def answer_elsewhere(folder, inputs):
+def answer_in_new_process(folder, inputs):
     """What an export answers in a fresh process that imports TensorFlow only."""
     request = {
         "folder": str(folder),
