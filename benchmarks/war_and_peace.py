@@ -30,6 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import rich.console
 import rich.table
+from ngram import NGram
 
 from saccade.apps.char_lm import APP
 from saccade.apps.core.errors import UserError
@@ -135,8 +136,6 @@ def row(folder):
 
 def count_ngrams(order, smoothing, splits, path):
     """The row of an n-gram model; its "parameters" are the n-grams it has counted."""
-    from saccade.apps.core.ngram import NGram
-
     began = time.perf_counter()
     model = NGram(order, smoothing).fit(splits.train.ids, splits.characters.size)
 

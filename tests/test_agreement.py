@@ -1,23 +1,18 @@
 """The agreement benchmark asks what it says, and its answers are the model's."""
 
-import importlib.util
 import json
-import pathlib
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-FILE = pathlib.Path(__file__).parents[1] / "benchmarks" / "agreement.py"
+from .benchmark import load_benchmark
 
 
 @pytest.fixture(scope="module")
 def agreement():
-    spec = importlib.util.spec_from_file_location("benchmark_agreement", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("agreement")
 
 
 def numbers(words, agreement):

@@ -1,43 +1,32 @@
 """The benchmarks run, and everybody in them says the same."""
 
-import importlib.util
 import json
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
-
-
-def benchmark(name):
-    spec = importlib.util.spec_from_file_location(
-        f"benchmark_{name}", FOLDER / f"{name}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from .benchmark import FOLDER, load_benchmark
 
 
 @pytest.fixture(scope="module")
 def decode():
-    return benchmark("decode")
+    return load_benchmark("decode")
 
 
 @pytest.fixture(scope="module")
 def layers():
-    return benchmark("layers")
+    return load_benchmark("layers")
 
 
 @pytest.fixture(scope="module")
 def language():
-    return benchmark("language")
+    return load_benchmark("language")
 
 
 @pytest.fixture(scope="module")
 def war_and_peace():
-    return benchmark("war_and_peace")
+    return load_benchmark("war_and_peace")
 
 
 def test_decode_runs(decode, tmp_path, capsys):

@@ -12,10 +12,10 @@ import zipfile
 
 import pytest
 
-from saccade.apps.cli.commands import cli
+from saccade.apps.cli import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMAND = [sys.executable, "-c", "from saccade.apps.cli.commands import main; main()"]
+COMMAND = [sys.executable, "-c", "from saccade.apps.cli import main; main()"]
 
 
 def run(arguments, **options):
@@ -57,8 +57,8 @@ def test_the_wheel_holds_every_file_of_the_tree_and_nothing_else(wheel):
 def test_the_wheel_works_where_the_repository_is_not(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "import sys, saccade.layers, saccade.apps.cli.commands\n"
-        "for module in (saccade.layers, saccade.apps, saccade.apps.cli.commands):\n"
+        "import sys, saccade.layers, saccade.apps.cli\n"
+        "for module in (saccade.layers, saccade.apps, saccade.apps.cli):\n"
         "    assert module.__file__.startswith(sys.argv[1]), module.__file__\n"
     )
     # -S: without site, whose .pth files would mount the editable install as well.
@@ -105,7 +105,7 @@ def test_the_command_line_answers_at_once(arguments):
 
 def test_listing_the_apps_does_not_import_tensorflow():
     code = (
-        "import sys; from saccade.apps.cli.commands import cli\n"
+        "import sys; from saccade.apps.cli import cli\n"
         "cli(['list'], standalone_mode=False)\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )

@@ -23,7 +23,7 @@ def members(package):
         from .app import App
 
         name = package.rpartition(".")[2]
-        reads_inside = importlib.util.find_spec(f"{package}.reading")
+        reads_inside = importlib.util.find_spec(f"{package}.inspection")
         return App(
             name=name,
             summary=module("config").SUMMARY,
@@ -32,7 +32,7 @@ def members(package):
             model=module("model"),
             training=module("train"),
             serve=module("serve"),
-            reading=module("reading") if reads_inside else None,
+            inspection=module("inspection") if reads_inside else None,
         )
 
     def getattribute(name):

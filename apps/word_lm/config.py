@@ -123,7 +123,7 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Decode:
-    """How a text is continued, or what is asked about lines."""
+    """How a text is continued, or what is measured of lines."""
 
     length: int = field(60, "tokens to write at most", low=1, high=100_000)
     temperature: float = field(

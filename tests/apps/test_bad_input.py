@@ -17,7 +17,7 @@ import tensorflow as tf
 import typer.testing
 from PIL import Image, ImageOps
 
-from saccade.apps.cli import commands
+from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
 
 from .answers import assert_same
@@ -270,7 +270,7 @@ def predict(name, run):
         fields = {f.name for f in dataclasses.fields(run.app.decode_options)}
         short = ["--length=5"] if "length" in fields else []
         words = ["predict", name, str(run.folder), *map(str, words), *short, "--json"]
-        return typer.testing.CliRunner().invoke(commands.cli, words, **options)
+        return typer.testing.CliRunner().invoke(cli, words, **options)
 
     return call
 

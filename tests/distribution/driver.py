@@ -12,7 +12,7 @@ import sys
 import tensorflow as tf
 
 from saccade import apps
-from saccade.apps.cli import commands
+from saccade.apps import cli
 from saccade.apps.core.training import replicas
 
 
@@ -26,7 +26,7 @@ def main(arguments):
         elif option == "--one-variance":
             synchronise_built_models(apps.load(arguments[1]).model)
     sys.argv = ["saccade", *arguments]
-    commands.main()
+    cli.main()
 
 
 def synchronise_built_models(module):

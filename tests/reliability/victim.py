@@ -26,8 +26,8 @@ def train_and_tell(pipe, arguments):
         os.write(pipe, f"{what}\n".encode())
 
     tell("starting")
-    from saccade.apps.cli import commands
-    from saccade.apps.core import app
+    from saccade.apps import cli
+    from saccade.apps.core import run
     from saccade.apps.core.files.whole import replacing
     from saccade.apps.core.training.checkpoints import Rounds
 
@@ -44,9 +44,9 @@ def train_and_tell(pipe, arguments):
     telling(Rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
     telling(replacing, "__enter__", lambda self: f"writing {self.path.name}")
     telling(replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
-    telling(app.Run, "measure", lambda self, *_: "evaluating")
+    telling(run.Run, "measure", lambda self, *_: "evaluating")
     sys.argv = ["saccade", "train", *arguments]
-    commands.main()
+    cli.main()
 
 
 # A small model with everything that has a state: dropout, statistics, Adam.

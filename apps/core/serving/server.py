@@ -259,11 +259,11 @@ def find_docker(must_work):
             "https://www.tensorflow.org/tfx/serving/setup"
         )
     if must_work:
-        asked = subprocess.run([program, "version"], capture_output=True, text=True)
-        if asked.returncode:
+        finished = subprocess.run([program, "version"], capture_output=True, text=True)
+        if finished.returncode:
             raise UserError(
                 f"Found no tensorflow_model_server, and {program} does not work: "
-                f"{asked.stderr.strip()} Start the docker daemon, or install the "
+                f"{finished.stderr.strip()} Start the docker daemon, or install the "
                 "package tensorflow-model-server: "
                 "https://www.tensorflow.org/tfx/serving/setup"
             )
