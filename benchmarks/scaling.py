@@ -115,10 +115,10 @@ def measure(count, cores, **task_of_all):
         )
         # Before it has started a thread: all of them stay on that core.
         os.sched_setaffinity(workers[-1].pid, {cores[i]})
-    said = [worker.communicate() for worker in workers]
+    outputs = [worker.communicate() for worker in workers]
     if any(worker.returncode for worker in workers):
-        sys.exit("\n".join(errors for _, errors in said))
-    return json.loads(said[0][0].splitlines()[-1])
+        sys.exit("\n".join(errors for _, errors in outputs))
+    return json.loads(outputs[0][0].splitlines()[-1])
 
 
 def free_port():
@@ -171,8 +171,8 @@ def main(arguments):
                     other: seconds / (count * got["seconds"])
                     for other, seconds in alone.items()
                 }
-            told = ", ".join(f"{s:.0%} of {other}" for other, s in shares.items())
-            table.add_row(app, row, f"{got['seconds']:.2f}", told)
+            efficiency = ", ".join(f"{s:.0%} of {other}" for other, s in shares.items())
+            table.add_row(app, row, f"{got['seconds']:.2f}", efficiency)
             results.append({"app": app, "row": row, **got, "efficiency": shares})
     rich.console.Console().print(table)
     if not arguments.toy:
