@@ -13,7 +13,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from saccade.apps.captioning import data
+from saccade.apps.captioning.checks import split_rows
 from saccade.apps.captioning.config import Config, tiny
+from saccade.apps.captioning.readers import Row
 from saccade.apps.captioning.scenes import COLOURS, builtin
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.inputs import pictures
@@ -310,24 +312,24 @@ def test_a_split_column(folder, names):
 
 
 def rows_of(count):
-    return [data.Row("x", pathlib.Path(f"{i}.png"), "a") for i in range(count)]
+    return [Row("x", pathlib.Path(f"{i}.png"), "a") for i in range(count)]
 
 
 def test_split_by_shares():
     config = Config(data="x", split="80/15/5")
-    splits = data.split_rows(config, rows_of(2000))
+    splits = split_rows(config, rows_of(2000))
     assert len(splits.train) == pytest.approx(1600, abs=60)
     assert len(splits.validation) == pytest.approx(300, abs=50)
     assert len(splits.test) == pytest.approx(100, abs=35)
     # A picture stays where it is when the table grows.
-    more = data.split_rows(config, rows_of(3000))
+    more = split_rows(config, rows_of(3000))
     assert set(splits.test.files) <= set(more.test.files)
 
 
 @pytest.mark.parametrize("split", ["90/10", "a/b/c", "90/-5/15", "0/50/50", ""])
 def test_split_by_impossible_shares(split):
     with pytest.raises(UserError, match=f"percentages like 90/5/5, received '{split}'"):
-        data.split_rows(Config(data="x", split=split), rows_of(1))
+        split_rows(Config(data="x", split=split), rows_of(1))
 
 
 def test_a_picture_in_two_splits(folder):
