@@ -1,11 +1,11 @@
 """One's own pictures and captions: the forms of files, read to rows."""
 
-import csv
 import json
 import os
 import pathlib
 import typing
 
+from ..core.data import tables
 from ..core.data.places import path_of
 from ..core.errors import UserError
 
@@ -14,10 +14,10 @@ class Row(typing.NamedTuple):
     """One caption of one picture, and where it was written: file and line."""
 
     where: str
-    picture: pathlib.Path
-    caption: str
+    picture: pathlib.Path | None = None
+    caption: str = ""
     split: str = ""
-    error: str = ""  # why the picture must not be read
+    error: str = ""  # why the row cannot be used
 
 
 def read_rows(config):
@@ -71,6 +71,7 @@ def find_file(path):
 
 def read_table(config, path, folder):
     """CSV, TSV or JSON lines, with named columns."""
+    folder = folder or path.parent
     wanted = {
         "--image-column": config.image_column,
         "--caption-column": config.caption_column,
@@ -78,62 +79,38 @@ def read_table(config, path, folder):
     if config.split_column:
         wanted["--split-column"] = config.split_column
     rows = []
-    is_json = path.suffix.lower() == ".jsonl"
-    for where, record in (_json_lines if is_json else _columns)(path):
-        missing = [f"{c!r} ({o})" for o, c in wanted.items() if c not in record]
-        if missing:
-            raise UserError(
-                f"{where if is_json else f'{path}, line 1'}: expected a column "
-                f"{' and a column '.join(missing)}; the columns are: "
-                f"{', '.join(record)}."
-            )
-        name = str(record[config.image_column] or "")
-        picture, error = _place(folder or path.parent, name)
-        captions = record[config.caption_column]
-        split = str(record[config.split_column]) if config.split_column else ""
+    for record in _records(path, wanted, folder):
+        if record.error:
+            rows.append(Row(record.where, error=record.error))
+            continue
+        name = str(record.values[config.image_column] or "")
+        picture, error = _place(folder, name)
+        captions = record.values[config.caption_column]
+        split = str(record.values[config.split_column]) if config.split_column else ""
         if not captions or not isinstance(captions, list):
             captions = [captions]  # an empty list too: `checked` reports it as empty
         for caption in captions:
-            rows.append(Row(where, picture, caption, split, error))
+            rows.append(Row(record.where, picture, caption, split, error))
     return rows
 
 
-def _columns(path):
-    """(where, {column: text}) for every row of a CSV or TSV file."""
-    style = {}
-    if path.suffix.lower() == ".tsv":
-        style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, **style)
-        try:
-            columns = next(reader, [])
-            for cells in reader:
-                where = f"{path}, line {reader.line_num}"
-                if len(cells) not in (0, len(columns)):
-                    raise UserError(
-                        f"{where}: expected {len(columns)} columns like the header's, "
-                        f"received {len(cells)}."
-                    )
-                if cells:
-                    yield where, dict(zip(columns, cells, strict=True))
-        except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: {error}.") from None
+def _records(path, wanted, folder):
+    ending = path.suffix.lower()
+    if ending == ".jsonl":
+        return tables.read_json_lines(path, wanted)
+    if ending == ".tsv":
+        return tables.read_tsv(path, wanted)
+    return tables.read_csv(path, wanted, lambda line: _names_picture(folder, line))
 
 
-def _json_lines(path):
-    """(where, dict) for every line of a JSON lines file that is not blank."""
-    with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"{where}: expected JSON; {error}.") from None
-            if not isinstance(record, dict):
-                raise UserError(f"{where}: expected a JSON object, {{...}}.")
-            yield where, record
+def _names_picture(folder, line):
+    """Whether one of several cells in a line of CSV is a picture's file."""
+    cells = line.split(",")
+    for cell in cells if len(cells) > 1 else []:
+        picture, error = _place(folder, cell.strip('" \r\n'))
+        if picture and not error and picture.is_file():
+            return True
+    return False
 
 
 def read_coco(config, path, folder):

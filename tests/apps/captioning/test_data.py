@@ -470,6 +470,22 @@ def test_a_bad_file_is_named(folder, name, content, settings, message):
     assert str(folder / name) in str(error.value)
 
 
+def test_a_lost_quote_in_a_csv(folder):
+    """The line that the quote opens in is named, and no other row is lost."""
+    rows = 'image,caption\na.png,"a cat\nb.png,a dog\nd.jpg,a ruler of 12"\n'
+    (folder / "x.csv").write_text(rows)
+    with pytest.raises(UserError, match=r"x\.csv, line 2: a quote opens a cell here"):
+        load(folder)
+    found = everything(load(folder, skip_bad=True, bad_at_most=50))
+    assert found == {"b.png": ["a dog"], "d.jpg": ['a ruler of 12"']}
+    rows = 'image,caption\na.png,"a cat,\nb.png is not it, nor\nd.jpg"\nd.jpg,x\n'
+    (folder / "x.csv").write_text(rows)
+    assert everything(load(folder)) == {
+        "a.png": ["a cat,\nb.png is not it, nor\nd.jpg"],
+        "d.jpg": ["x"],
+    }
+
+
 def test_not_utf8(folder):
     (folder / "x.csv").write_bytes(b"image,caption\na.png,caf\xe9\n")
     with pytest.raises(UserError, match=r"x.csv: expected text in UTF-8"):
