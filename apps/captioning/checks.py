@@ -8,7 +8,7 @@ import warnings
 from PIL import Image
 
 from ..core.data.places import path_of
-from ..core.data.sieve import report_skipped
+from ..core.data.sieve import sift
 from ..core.errors import UserError
 from ..core.inputs.pictures import MAX_PIXELS
 from ..core.inputs.vocabulary import normalised
@@ -27,33 +27,54 @@ SPLIT_NAMES = {
 
 
 def checked(config, rows):
-    """The rows whose picture opens and whose caption says something.
+    """The rows whose picture opens, whose caption says something, and whose split is
+    one; a picture's rows are all in one.
 
     Raises:
         UserError: for the first bad row; with --skip-bad the bad ones are counted, and
             only too many of them are an error.
     """
+    errors = [row.error or _split_error(row) for row in rows]
+    errors = _caption_errors(rows, errors)
+    errors = _two_splits_errors(rows, errors)
+    if config.skip_bad or not any(errors):  # opening all of them takes the longest
+        verdicts = {}  # A picture of five captions is opened once.
+        for i, row in enumerate(rows):
+            if not errors[i]:
+                if row.picture not in verdicts:
+                    verdicts[row.picture] = _picture_error(row.picture)
+                errors[i] = verdicts[row.picture]
+    named = [e and f"{row.where}: {e}" for row, e in zip(rows, errors, strict=True)]
+    return sift(config, rows, named, "rows")
+
+
+def _split_error(row):
+    if row.split is None or row.split.strip().lower() in SPLIT_NAMES:
+        return ""
+    return f"expected train, val or test as its split, received {row.split!r}"
+
+
+def _caption_errors(rows, errors):
     texts = [row.caption if isinstance(row.caption, str) else "" for row in rows]
-    verdicts = {}  # A picture of five captions is opened once.
-    good, bad = [], []
-    for row, words in zip(rows, normalised(texts), strict=True):
-        if not row.error and row.picture not in verdicts:
-            verdicts[row.picture] = _picture_error(row.picture)
-        error = row.error or verdicts[row.picture]
-        if not error and not words:
-            error = f"the caption is empty: {row.caption!r}"
-        if not error:
-            good.append(row)
-        elif config.skip_bad:
-            bad.append(f"{row.where}: {error}")
-        else:
-            raise UserError(
-                f"{row.where}: {error}. (--skip-bad counts and skips such rows.)"
-            )
-    report_skipped(config, bad, len(rows), "rows")
-    if not good:
-        raise UserError(f"{config.data}: no usable row is left of {len(rows)}.")
-    return good
+    return [
+        error or ("" if words else f"the caption is empty: {row.caption!r}")
+        for row, error, words in zip(rows, errors, normalised(texts), strict=True)
+    ]
+
+
+def _two_splits_errors(rows, errors):
+    first = {}  # picture -> its first row's split
+    found = []
+    for row, error in zip(rows, errors, strict=True):
+        if not error and row.split is not None:
+            name = SPLIT_NAMES[row.split.strip().lower()]
+            if first.setdefault(row.picture, name) != name:
+                error = (
+                    f"expected every row of a picture in one split; {row.picture} is "
+                    f"in {first[row.picture]} above and in {name} here"
+                )
+        found.append(error)
+    return found
 
 
 # As Pillow calls them; MPO is what many cameras write, a JPEG with previews.
@@ -89,20 +110,14 @@ def _picture_error(picture):
 
 
 def split_rows(config, rows):
-    """Rows to splits: by their column, else by the hash of the picture's name.
+    """Rows to splits: by their own, else by the hash of the picture's name.
 
-    All captions of a picture stay together, and without a column the same picture
-    falls into the same split whatever else is in the table.
+    All captions of a picture stay together, and without splits of the rows the same
+    picture falls into the same split whatever else is in the table.
     """
     parts = {"train": {}, "validation": {}, "test": {}}  # name -> picture -> captions
-    first = {}  # picture -> its first row's split
     for row in rows:
         name = _split_of_row(config, row)
-        if first.setdefault(row.picture, name) != name:
-            raise UserError(
-                f"{row.where}: expected every row of a picture in one split; "
-                f"{row.picture} is in {first[row.picture]} above and in {name} here."
-            )
         parts[name].setdefault(str(row.picture), []).append(row.caption)
     splits = Splits(*(Examples(list(p), list(p.values())) for p in parts.values()))
     if not splits.train.files:
@@ -111,19 +126,13 @@ def split_rows(config, rows):
 
 
 def _split_of_row(config, row):
-    if not config.split_column:
-        # The path as the table has it: the same on every machine.
-        base = path_of(config.image_dir or config.data)
-        base = base if base.is_dir() else base.parent
-        name = pathlib.Path(os.path.relpath(row.picture, base)).as_posix()
-        return _split_by_hash(config.split, name)
-    name = SPLIT_NAMES.get(row.split.strip().lower())
-    if name is None:
-        raise UserError(
-            f"{row.where}: expected train, val or test in column "
-            f"{config.split_column!r}, received {row.split!r}."
-        )
-    return name
+    if row.split is not None:
+        return SPLIT_NAMES[row.split.strip().lower()]
+    # The path as the table has it: the same on every machine.
+    base = path_of(config.image_dir or config.data)
+    base = base if base.is_dir() else base.parent
+    name = pathlib.Path(os.path.relpath(row.picture, base)).as_posix()
+    return _split_by_hash(config.split, name)
 
 
 def _split_by_hash(shares, name):

@@ -1,23 +1,12 @@
-"""One's own pictures and captions: the forms of files, read to rows."""
+"""One's own pictures and captions: which file holds them, and tables of them."""
 
-import json
 import os
-import pathlib
-import typing
 
 from ..core.data import tables
 from ..core.data.places import path_of
 from ..core.errors import UserError
-
-
-class Row(typing.NamedTuple):
-    """One caption of one picture, and where it was written: file and line."""
-
-    where: str
-    picture: pathlib.Path | None = None
-    caption: str = ""
-    split: str = ""
-    error: str = ""  # why the row cannot be used
+from .annotations import read_coco, read_flickr
+from .rows import Row, place
 
 
 def read_rows(config):
@@ -84,9 +73,11 @@ def read_table(config, path, folder):
             rows.append(Row(record.where, error=record.error))
             continue
         name = str(record.values[config.image_column] or "")
-        picture, error = _place(folder, name)
+        picture, error = place(folder, name)
         captions = record.values[config.caption_column]
-        split = str(record.values[config.split_column]) if config.split_column else ""
+        split = None
+        if config.split_column:
+            split = str(record.values[config.split_column])
         if not captions or not isinstance(captions, list):
             captions = [captions]  # an empty list too: `checked` reports it as empty
         for caption in captions:
@@ -107,70 +98,7 @@ def _names_picture(folder, line):
     """Whether one of several cells in a line of CSV is a picture's file."""
     cells = line.split(",")
     for cell in cells if len(cells) > 1 else []:
-        picture, error = _place(folder, cell.strip('" \r\n'))
+        picture, error = place(folder, cell.strip('" \r\n'))
         if picture and not error and picture.is_file():
             return True
     return False
-
-
-def read_coco(config, path, folder):
-    """COCO's captions JSON: `images` and `annotations`."""
-    text = path.read_text("utf-8-sig")
-    try:
-        content = json.loads(text)
-        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        said = [(a["id"], a["image_id"], a["caption"]) for a in content["annotations"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{path}: expected COCO's captions JSON with `images` (id, file_name) and "
-            f"`annotations` (id, image_id, caption); {type(error).__name__}: {error}."
-        ) from None
-    folder = folder or _pictures_beside(path)
-    rows = []
-    for number, image, caption in said:
-        where = f"{path}, annotation {number}"
-        if not isinstance(image, int | str) or image not in names:
-            raise UserError(f"{where}: no image with the id {image}.")
-        picture, error = _place(folder, names[image])
-        rows.append(Row(where, picture, caption, error=error))
-    return rows
-
-
-def read_flickr(config, path, folder):
-    """Flickr8k's lines of `name.jpg#0<tab>caption`."""
-    folder = folder or _pictures_beside(path)
-    rows = []
-    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        name, tab, caption = line.partition("\t")
-        if not tab or "#" not in name:
-            raise UserError(
-                f"{where}: expected `name.jpg#0<tab>caption`, received {line[:60]!r}. "
-                "Tables need the ending .csv, .tsv or .jsonl."
-            )
-        picture, error = _place(folder, name.rpartition("#")[0])
-        rows.append(Row(where, picture, caption, error=error))
-    return rows
-
-
-def _place(folder, name):
-    """The path of the picture that a table names, and why it must not be read or ""."""
-    if not name:
-        return None, ""
-    picture = folder / name
-    try:
-        if picture.resolve().is_relative_to(folder.resolve()):
-            return picture, ""
-    except (OSError, RuntimeError, ValueError) as error:  # loops of links, NUL bytes
-        return picture, f"the picture {name!r} has no place ({error})"
-    return picture, (
-        f"the picture {name!r} lies outside of {folder}. If it should, name the folder "
-        "that holds all pictures with --image-dir"
-    )
-
-
-def _pictures_beside(path):
-    beside = path.parent / "images"
-    return beside if beside.is_dir() else path.parent

@@ -11,7 +11,7 @@ import zlib
 from ..errors import UserError
 from . import prepared
 from .places import path_of
-from .sieve import report_skipped
+from .sieve import sift
 
 log = logging.getLogger("saccade")
 
@@ -65,18 +65,16 @@ def readable(config, files):
     without, the first of them is an error when it is read."""
     if not config.skip_bad:
         return files
-    good, bad = [], []
-    for file in files:
-        try:
-            for _ in TextFile(file):
-                pass
-            good.append(file)
-        except UserError as error:
-            bad.append(str(error))
-    report_skipped(config, bad, len(files), "files")
-    if not good:
-        raise UserError(f"{config.data}: none of {len(files)} files is a text.")
-    return good
+    return sift(config, files, [_why_unreadable(file) for file in files], "files")
+
+
+def _why_unreadable(file):
+    try:
+        for _ in TextFile(file):
+            pass
+    except UserError as error:
+        return str(error).removesuffix(".")
+    return ""
 
 
 class TextFile:

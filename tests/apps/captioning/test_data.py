@@ -12,10 +12,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from saccade.apps.captioning import data
+from saccade.apps.captioning import checks, data
 from saccade.apps.captioning.checks import split_rows
 from saccade.apps.captioning.config import Config, tiny
-from saccade.apps.captioning.readers import Row
+from saccade.apps.captioning.rows import Row
 from saccade.apps.captioning.scenes import COLOURS, builtin
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.inputs import pictures
@@ -406,6 +406,157 @@ def test_skip_bad_counts(bad, caplog):
         assert f"x.tsv, line {number + 3}: " in message
 
 
+def coco(images, annotations):
+    """COCO's JSON of the pictures a.png (7) and d.jpg (8) with a caption each."""
+    return json.dumps(
+        {
+            "images": [
+                {"id": 7, "file_name": "a.png"},
+                {"id": 8, "file_name": "d.jpg"},
+                *images,
+            ],
+            "annotations": [
+                {"id": 1, "image_id": 7, "caption": "A cat."},
+                {"id": 2, "image_id": 8, "caption": "A dog."},
+                *annotations,
+            ],
+        }
+    )
+
+
+# Files with two good rows, and one bad one: how it is called, and why it is bad.
+BAD_ROWS = {
+    "too many columns": (
+        "x.csv",
+        "image,caption\na.png,A cat.\nb.png,a dog, big\nd.jpg,A dog.\n",
+        "line 3: expected 2 columns like the header's, received 3",
+    ),
+    "too few columns": (
+        "x.tsv",
+        "image\tcaption\na.png\tA cat.\nd.jpg\tA dog.\nb.png\n",
+        "line 4: expected 2 columns like the header's, received 1",
+    ),
+    "a lost quote": (
+        "x.csv",
+        'image,caption\na.png,A cat.\nb.png,"a bird\nd.jpg,A dog.\n',
+        "line 3: a quote opens a cell here, and it is closed nowhere",
+    ),
+    "broken JSON": (
+        "x.jsonl",
+        '{"image": "a.png", "caption": "A cat."}\n{"image": "b.p\n'
+        '{"image": "d.jpg", "caption": "A dog."}\n',
+        "line 2: expected JSON; ",
+    ),
+    "JSON without the column": (
+        "x.jsonl",
+        '{"image": "a.png", "caption": "A cat."}\n{"image": "b.png"}\n'
+        '{"image": "d.jpg", "caption": "A dog."}\n',
+        "line 2: expected a column 'caption'",
+    ),
+    "a token line without a tab": (
+        "x.token",
+        "a.png#0\tA cat.\nb.png#0 A bird.\nd.jpg#0\tA dog.\n",
+        "line 2: expected `name.jpg#0<tab>caption`, received 'b.png#0 A bird.'",
+    ),
+    "an annotation without a caption": (
+        "x.json",
+        coco([], [{"id": 3, "image_id": 8}]),
+        "annotation 3: expected caption, received id, image_id",
+    ),
+    "an annotation without an image": (
+        "x.json",
+        coco([], [{"caption": "A bird."}]),
+        "annotations[2]: expected image_id, received caption",
+    ),
+    "an annotation of a removed picture": (
+        "x.json",
+        coco([], [{"id": 3, "image_id": 9, "caption": "A bird."}]),
+        "annotation 3: no image with the id 9",
+    ),
+    "an annotation of no picture at all": (
+        "x.json",
+        coco([], [{"id": 3, "image_id": [7], "caption": "A bird."}]),
+        "annotation 3: no image with the id [7]",
+    ),
+    "an annotation that is none": (
+        "x.json",
+        coco([], ["A bird."]),
+        "annotations[2]: expected an object",
+    ),
+    "an image without a name": (
+        "x.json",
+        coco([{"id": 9}], []),
+        "images[2]: expected an image with id and file_name",
+    ),
+    "an image that is none": ("x.json", coco([7], []), "images[2]: expected an image"),
+    "two images of one number": (
+        "x.json",
+        coco([{"id": 7, "file_name": "b.png"}], []),
+        "images[2]: a second image with the id 7",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_skip_bad_leaves_out_every_bad_row(folder, name, caplog):
+    file, text, why = BAD_ROWS[name]
+    (folder / file).write_text(text)
+    named = re.escape(f"{folder / file}, {why}")
+    with pytest.raises(UserError, match=f"^{named}.*--skip-bad counts and skips such"):
+        load(folder)
+    with caplog.at_level(logging.WARNING, "saccade"):
+        splits = load(folder, skip_bad=True, bad_at_most=34)
+    assert everything(splits) == {"a.png": ["A cat."], "d.jpg": ["A dog."]}
+    (message,) = caplog.messages
+    assert re.match(f"Skipped 1 of 3 rows:\n  {named}", message)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("b.png\tx\tfold 1", "expected train, val or test as its split, received 'f"),
+        ("b.png\tx\t", "expected train, val or test as its split, received ''"),
+        ("a.png\tx\ttest", "expected every row of a picture in one split; .*a.png is"),
+    ],
+)
+def test_skip_bad_leaves_out_rows_of_no_split(folder, row, why, caplog):
+    (folder / "x.tsv").write_text(
+        f"image\tcaption\tpart\na.png\tfine\ttrain\n{row}\nd.jpg\tgood\tval\n"
+    )
+    with pytest.raises(UserError, match=f"x.tsv, line 3: {why}"):
+        load(folder, split_column="part")
+    splits = load(folder, split_column="part", skip_bad=True, bad_at_most=34)
+    assert everything(splits) == {"a.png": ["fine"], "d.jpg": ["good"]}
+    assert re.search(f"Skipped 1 of 3 rows:\n.*x.tsv, line 3: {why}", caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("x.csv", "image,text\na.png,x\n", "line 1: expected a column 'caption'"),
+        ("x.csv", 'image,"caption\na.png,x\n', "line 1: a quote opens a cell here"),
+        ("x.tsv", "image\na.png\n", "line 1: expected a column 'caption'"),
+        ("x.json", '{"images": []}', "expected COCO's captions JSON"),
+        ("x.json", '{"images": [], "annotations": []', "expected COCO's captions JSON"),
+    ],
+)
+def test_skip_bad_does_not_help_a_header(folder, file, text, why):
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match=why):
+        load(folder, skip_bad=True, bad_at_most=100)
+
+
+def test_pictures_are_opened_where_nothing_else_is_wrong(folder, monkeypatch):
+    """Thousands of them take minutes; a row without a caption is found before."""
+    monkeypatch.setattr(checks, "_picture_error", lambda picture: f"opened {picture}")
+    (folder / "x.tsv").write_text("image\tcaption\na.png\tfine\nb.png\t\n")
+    with pytest.raises(UserError, match="line 3: the caption is empty"):
+        load(folder)
+    (folder / "x.tsv").write_text("image\tcaption\na.png\tfine\n")
+    with pytest.raises(UserError, match="line 2: opened .*a.png"):
+        load(folder)
+
+
 def test_too_many_bad_rows(bad):
     rows = "a.png\tfine\n" * 9 + "none.png\tx\n"
     (bad / "x.tsv").write_text(f"image\tcaption\n{rows}")
@@ -419,7 +570,7 @@ def test_too_many_bad_rows(bad):
 
 def test_nothing_good_is_left(bad):
     (bad / "x.tsv").write_text("image\tcaption\nnone.png\tx\n")
-    with pytest.raises(UserError, match="no usable row is left of 1"):
+    with pytest.raises(UserError, match="none of 1 rows is sound"):
         load(bad / "x.tsv", skip_bad=True, bad_at_most=100)
 
 
@@ -456,7 +607,7 @@ def test_nothing_good_is_left(bad):
             "x.json",
             "{}",
             {},
-            "x.json: expected COCO's captions JSON .* KeyError: 'images'",
+            "x.json: expected COCO's captions JSON .* no object with these two lists",
         ),
         ("x.json", "[1]", {}, "x.json: expected COCO's captions JSON"),
         ("x.json", "{", {}, "x.json: expected COCO's captions JSON"),

@@ -173,7 +173,8 @@ def test_no_row_vanishes_with_a_quote(tmp_path, rows, quoting, data):
     except UserError as error:
         assert "line 1: " in str(error)  # the header's
         return
-    found = {row[0].strip('"') for row in cells(records)}
+    read_names = [row[0] for row in cells(records)]
+    found = [name for name in NAMES if any(name in cell for cell in read_names)]
     bad = [number(r) for r in records if r.error]
     assert len(found) + len(bad) >= len(rows), (found, bad)
     for i, (name, caption) in enumerate(rows):
