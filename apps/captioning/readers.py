@@ -91,14 +91,13 @@ def _records(path, wanted, folder):
         return tables.read_json_lines(path, wanted)
     if ending == ".tsv":
         return tables.read_tsv(path, wanted)
-    return tables.read_csv(path, wanted, lambda line: _names_picture(folder, line))
+    return tables.read_csv(path, wanted, lambda cells: _names_picture(folder, cells))
 
 
-def _names_picture(folder, line):
-    """Whether one of several cells in a line of CSV is a picture's file."""
-    cells = line.split(",")
-    for cell in cells if len(cells) > 1 else []:
-        picture, error = place(folder, cell.strip('" \r\n'))
+def _names_picture(folder, cells):
+    """Whether one of the cells in a row of CSV is a picture's file."""
+    for cell in cells:
+        picture, error = place(folder, cell)
         if picture and not error and picture.is_file():
             return True
     return False

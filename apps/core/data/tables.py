@@ -8,8 +8,8 @@ bad, where
 - no quote closes it, or its closing quote is followed by anything but a comma or the
   end of a line;
 - its row goes on over several lines and has not as many columns as the header;
-- several lines of its row hold what only a row holds, such as the name of a picture, as
-  `names_row` knows it.
+- its row goes on over several lines, and more of them than belong to one row hold what
+  every row has, such as the name of a picture (`names_row`).
 
 Reading goes on in the line behind the quote, so that no other row is lost with it. A
 quote inside of a cell that does not begin with one stands for itself, as in `12" wide`.
@@ -33,13 +33,13 @@ class Record(typing.NamedTuple):
     error: str = ""  # why the row cannot be used; it has no values then
 
 
-def read_csv(path, wanted, names_row=lambda line: False):
+def read_csv(path, wanted, names_row=lambda cells: False):
     """The rows of a CSV file with a header, an iterator of `Record`.
 
     Args:
         wanted: dict, an option -> the column it names.
-        names_row: whether a line, str as it stands in the file, holds what every row
-            has in one of its lines only, so that two such lines are two rows.
+        names_row: whether cells, list of str, hold what every row has and what lines
+            of a quoted cell do not, such as the name of a picture that is there.
 
     Raises:
         UserError: the header lacks a column, or a quote of it is lost.
@@ -166,11 +166,15 @@ def _why_several(row, cells, width, names_row):
             f"its row then goes on over {len(row)} lines and has {len(cells)} columns, "
             f"where the header has {width}"
         )
-    return SEVERAL if _are_several(row, names_row) else ""
+    if _rows_among(row, names_row) > names_row(cells):
+        return SEVERAL
+    return ""
 
 
-def _are_several(lines, names_row):
-    return sum(map(names_row, lines)) > 1
+def _rows_among(lines, names_row):
+    """How many of the lines look like rows by themselves."""
+    parts = ([cell.strip('" \r\n') for cell in line.split(",")] for line in lines)
+    return sum(len(cells) > 1 and names_row(cells) for cells in parts)
 
 
 def _lost_quote(row, error, names_row):
@@ -181,7 +185,7 @@ def _lost_quote(row, error, names_row):
         return 0, error
     if unclosed is None:
         line = long
-    elif long is not None and _are_several(row[: unclosed + 1], names_row):
+    elif long is not None and _rows_among(row[: unclosed + 1], names_row) > 1:
         line, error = long, SEVERAL
     else:
         line, error = unclosed, "it is closed nowhere, or text follows where it is"
