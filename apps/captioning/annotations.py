@@ -1,14 +1,16 @@
 """Annotation files: COCO's JSON, and Flickr8k's lines."""
 
+import io
 import json
 
+from ..core.data.encodings import read_utf8
 from ..core.errors import UserError
 from .rows import Row, pictures_beside, place
 
 
 def read_coco(config, path, folder):
     """COCO's captions JSON: `images` and `annotations`."""
-    text = path.read_text("utf-8-sig")
+    text = read_utf8(path)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -71,7 +73,9 @@ def read_flickr(config, path, folder):
     """Flickr8k's lines of `name.jpg#0<tab>caption`."""
     folder = folder or pictures_beside(path)
     rows = []
-    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), 1):
+    lines = io.StringIO(read_utf8(path), newline=None)
+    for number, line in enumerate(lines, 1):
+        line = line.rstrip("\n")
         if not line.strip():
             continue
         where = f"{path}, line {number}"

@@ -24,10 +24,7 @@ def read_rows(config):
         ".json": read_coco,
     }
     read = readers.get(path.suffix.lower(), read_flickr)
-    try:
-        rows = read(config, path, folder)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected text in UTF-8; {error}.") from None
+    rows = read(config, path, folder)
     if not rows:
         raise UserError(f"{path}: expected at least one caption, found none.")
     return rows

@@ -23,6 +23,7 @@ import re
 import typing
 
 from ..errors import UserError
+from .encodings import read_utf8
 
 
 class Record(typing.NamedTuple):
@@ -44,13 +45,13 @@ def read_csv(path, wanted, names_row=lambda cells: False):
     Raises:
         UserError: the header lacks a column, or a quote of it is lost.
     """
-    lines = list(io.StringIO(_text(path), newline=""))
+    lines = list(io.StringIO(read_utf8(path), newline=""))
     return _with_header(path, wanted, _csv_rows(lines, names_row))
 
 
 def read_tsv(path, wanted):
     """As `read_csv`, of cells between tabs, without quoting."""
-    lines = io.StringIO(_text(path), newline=None)
+    lines = io.StringIO(read_utf8(path), newline=None)
     rows = (
         (number, line.rstrip("\n").split("\t"), "")
         for number, line in enumerate(lines, 1)
@@ -62,7 +63,7 @@ def read_tsv(path, wanted):
 def read_json_lines(path, wanted):
     """As `read_csv`, of a file with a JSON object in every line that is not blank. The
     objects need not have the same keys, so there is no fault of a header."""
-    for number, line in enumerate(io.StringIO(_text(path), newline=None), 1):
+    for number, line in enumerate(io.StringIO(read_utf8(path), newline=None), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -76,11 +77,6 @@ def read_json_lines(path, wanted):
         else:
             error = "expected a JSON object, {...}"
         yield Record(where, {} if error else values, error)
-
-
-def _text(path):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return file.read()
 
 
 def _with_header(path, wanted, rows):

@@ -639,7 +639,7 @@ def test_a_lost_quote_in_a_csv(folder):
 
 def test_not_utf8(folder):
     (folder / "x.csv").write_bytes(b"image,caption\na.png,caf\xe9\n")
-    with pytest.raises(UserError, match=r"x.csv: expected text in UTF-8"):
+    with pytest.raises(UserError, match=r"x.csv, line 2: byte 0xe9 is no UTF-8. It "):
         load(folder)
 
 
