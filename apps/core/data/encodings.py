@@ -76,9 +76,12 @@ def read_utf8(path):
     """The text of a file in UTF-8, line ends as they are.
 
     Raises:
-        UserError: it is no UTF-8, with advice.
+        UserError: it cannot be read, or is no UTF-8, with advice.
     """
-    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    try:
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -112,18 +115,16 @@ def no_utf8(path, line, byte, sample):
 def holds_nuls(path, sample):
     """The error for a file that could be UTF-8 but for `many_nuls`."""
     return UserError(
-        f"{path} holds NUL bytes, which a text in UTF-8 does not. "
-        f"{_advice(path, sample)}"
+        f"{path} holds NUL bytes, more than a text in UTF-8. {_advice(path, sample)}"
     )
 
 
 def _advice(path, sample):
     encoding, text = likely_encoding(sample)
     if encoding:
-        shown = re.search(r".*[^\x00-\x7f].*|.+", text)[0].strip()[:60]
         return (
-            f"It looks like {encoding}, in which it reads {shown!r}. Convert it: "
-            f"{_command(path, encoding)}"
+            f"It looks like {encoding}, in which it reads {_excerpt(text)!r}. Convert "
+            f"it: {_command(path, encoding)}"
         )
     if many_nuls(sample.count(0), len(sample)):
         return "It looks like a file that is no text."
@@ -133,6 +134,16 @@ def _advice(path, sample):
         "Its encoding cannot be told from its bytes. If you know it, convert it: "
         f"{_command(path, 'ENCODING')}"
     )
+
+
+def _excerpt(text):
+    """What stands in a line around the first character beyond ASCII, if there is one;
+    whether that is right shows at a glance."""
+    text = text.strip()
+    beyond = re.search(r"[^\x00-\x7f]", text)
+    at = beyond.start() if beyond else 0
+    before, behind = text[max(0, at - 30) : at], text[at : at + 30]
+    return before.rpartition("\n")[2] + behind.partition("\n")[0]
 
 
 def _command(path, encoding):
@@ -154,7 +165,7 @@ def likely_encoding(sample):
     """
     marks = [encoding for mark, encoding in MARKS if sample.startswith(mark)]
     if marks:
-        candidates = {marks[0]: _is_text}
+        candidates = {marks[0]: bool}
     elif b"\0" in sample:
         candidates = WIDE
     elif _is_damaged(sample):
@@ -164,7 +175,7 @@ def likely_encoding(sample):
     found = {}  # text -> how much it reads like one, encoding
     for encoding, likeness in candidates.items():
         text = _decode(sample, encoding)
-        if text and likeness(text):
+        if text and text.strip() and likeness(text):
             found.setdefault(text, (likeness(text), encoding))
     best = max((found[text][0] for text in found), default=0)
     texts = [text for text in found if found[text][0] == best]
@@ -183,10 +194,6 @@ def _is_damaged(sample):
     """Whether more of what is not ASCII is UTF-8 than is none."""
     beyond = re.sub("[\x00-\x7f]+", "", sample.decode(errors="replace"))
     return 2 * beyond.count("\ufffd") < len(beyond)
-
-
-def _is_text(text):
-    return bool(text.strip())
 
 
 def _usual_share(text):

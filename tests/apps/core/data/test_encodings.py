@@ -1,6 +1,7 @@
 """Texts in other encodings: which one is advised, and what its command does."""
 
 import gzip
+import re
 import subprocess
 
 import pytest
@@ -114,7 +115,9 @@ def test_the_advised_command_gives_the_text(tmp_path, name, encoding, advised):
         read_text(path)
     message = str(error.value)
     assert f"It looks like {advised}, in which it reads " in message
-    assert text.split()[0] in message or text.split("\n")[1].split()[0] in message
+    beyond = re.search(r"[^\x00-\x7f]", text)
+    shown = message.partition("in which it reads ")[2].partition(". Convert")[0]
+    assert text[beyond.start() :][:8].partition("\n")[0] in shown
     assert run_advised(message, tmp_path / "here") == text
     with pytest.raises(UserError) as error:
         read_utf8(path)
@@ -207,6 +210,19 @@ def test_many_nuls_are_no_text(tmp_path, content, many, size):
             UserError, match="holds NUL bytes, .*a file that is no text"
         ):
             read(path)
+
+
+@pytest.mark.parametrize("content", [b"\n\0\n\0", b" \0\xff\xff", b"\0" * 4])
+def test_white_space_with_nuls_is_no_text(tmp_path, content):
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="It looks like a file that is no text"):
+        read_text(path)
+
+
+def test_what_cannot_be_opened_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        read_utf8(tmp_path)
 
 
 def test_a_picture_is_no_text(tmp_path):
