@@ -1,27 +1,47 @@
-"""Annotation files: COCO's JSON, and Flickr8k's lines."""
+"""Annotation files: COCO's and Karpathy's JSON, and Flickr8k's lines."""
 
 import io
 import json
+import os
 
 from ..core.data.encodings import read_utf8
 from ..core.errors import UserError
 from .rows import Row, pictures_beside, place
 
 
-def read_coco(config, path, folder):
-    """COCO's captions JSON: `images` and `annotations`."""
+def read_json(config, path, folder):
+    """COCO's captions JSON, `images` and `annotations`; or Karpathy's, `images` with
+    their sentences and the splits that papers use."""
     text = read_utf8(path)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _not_coco(path, error) from None
-    images, annotations = (
-        content.get(key) if isinstance(content, dict) else None
-        for key in ("images", "annotations")
-    )
-    if not isinstance(images, list) or not isinstance(annotations, list):
-        raise _not_coco(path, "it is no object with these two lists")
+        raise _unknown_json(path, error) from None
+    fields = content if isinstance(content, dict) else {}
+    images, annotations = fields.get("images"), fields.get("annotations")
     folder = folder or pictures_beside(path)
+    if isinstance(images, list) and isinstance(annotations, list):
+        return _coco_rows(path, images, annotations, folder)
+    if isinstance(images, list) and any("sentences" in _fields(i) for i in images):
+        return _karpathy_rows(path, images, folder)
+    keys = ", ".join([*fields][:10]) or "none"
+    raise _unknown_json(path, f"its keys are: {keys}")
+
+
+def _unknown_json(path, error):
+    return UserError(
+        f"{path}: expected COCO's captions JSON, with the lists `images` (id, "
+        "file_name) and `annotations` (image_id, caption), or Karpathy's, with a list "
+        f"`images` (filename, split, sentences); {error}."
+    )
+
+
+def _fields(entry):
+    """The entry itself, or a dict without keys where it is no object of JSON."""
+    return entry if isinstance(entry, dict) else {}
+
+
+def _coco_rows(path, images, annotations, folder):
     names, rows = _coco_images(path, images)
     for index, annotation in enumerate(annotations):
         where, error = f"{path}, annotations[{index}]", ""
@@ -50,8 +70,7 @@ def _coco_images(path, images):
     each that has no such names."""
     names, bad = {}, []
     for index, image in enumerate(images):
-        fields = image if isinstance(image, dict) else {}
-        number, name = fields.get("id"), fields.get("file_name")
+        number, name = (_fields(image).get(key) for key in ("id", "file_name"))
         if not isinstance(number, int | str) or not isinstance(name, str):
             error = "expected an image with id and file_name"
         elif names.setdefault(number, name) != name:
@@ -62,11 +81,27 @@ def _coco_images(path, images):
     return names, bad
 
 
-def _not_coco(path, error):
-    return UserError(
-        f"{path}: expected COCO's captions JSON with `images` (id, file_name) and "
-        f"`annotations` (image_id, caption); {error}."
-    )
+def _karpathy_rows(path, images, folder):
+    """A row for every sentence; its picture is `filepath/filename`, or `filename` where
+    the folder has no `filepath`."""
+    rows = []
+    for index, image in enumerate(images):
+        where, fields = f"{path}, images[{index}]", _fields(image)
+        name, split = fields.get("filename"), fields.get("split")
+        sentences, inner = fields.get("sentences"), fields.get("filepath")
+        has_sentences = isinstance(sentences, list) and sentences
+        if not (isinstance(name, str) and isinstance(split, str) and has_sentences):
+            error = "expected an image with filename, split and sentences"
+            rows.append(Row(where, error=error))
+            continue
+        if isinstance(inner, str) and os.path.isdir(folder / inner):
+            name = f"{inner}/{name}"
+        picture, error = place(folder, name)
+        for number, sentence in enumerate(sentences):
+            caption = _fields(sentence).get("raw")
+            here = f"{where}.sentences[{number}]"
+            rows.append(Row(here, picture, caption, split, error))
+    return rows
 
 
 def read_flickr(config, path, folder):

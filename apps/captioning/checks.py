@@ -18,6 +18,7 @@ from .examples import Examples, Splits
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
+    "restval": "train",  # COCO's pictures that Karpathy's split leaves over
     "val": "validation",
     "valid": "validation",
     "validation": "validation",

@@ -4,14 +4,21 @@
 
 - `builtin`: scenes of coloured shapes, see `scenes.builtin`;
 - `tfds:NAME`: a set with the features `image` and `captions`, `tfds:coco_captions`;
-- a path: a file of one of the forms below, or a folder with exactly one of them:
+- a path: a file of one of the forms below, or a folder with exactly one of them, by its
+  ending:
   - a table (`.csv`, `.tsv`, `.jsonl`) with a column of picture files (paths relative to
     the table) and a column of captions; several rows may name one picture, in `.jsonl`
     a caption may be a list of them; `.tsv` has no quoting; `--split-column` names a
     column with train, val or test;
-  - COCO's annotation JSON (`images`, `annotations`); the pictures lie beside it, in a
-    folder `images`, or in `--image-dir`;
-  - Flickr8k's token file, lines of `name.jpg#0<tab>caption`.
+  - Kaggle's `captions.txt`: a table with commas and the header `image,caption`;
+  - COCO's annotation JSON: `images` (`id`, `file_name`) and `annotations` (`image_id`,
+    `caption`, and mostly an `id`);
+  - Karpathy's JSON, as `dataset_coco.json`: `images` (`filename`, perhaps `filepath`,
+    `split`, `sentences` with `raw`); its splits are taken, restval as train;
+  - Flickr8k's token file (`.token`, `.token.txt`), lines of `name.jpg#0<tab>caption`.
+
+But for the first form, the pictures lie in a folder `images` or `Images` beside the
+file, or else beside it themselves. Of each form, `--image-dir` names another folder.
 
 A picture must lie inside the folder that its path is relative to, links followed: a
 table from somebody else has no say over other files of this machine.
@@ -44,6 +51,8 @@ def why_no_test(config):
         return f"{config.data} holds no two pictures beside those for training"
     if config.split_column:
         return f"no row of {config.data} has test in the column {config.split_column!r}"
+    if any(row.split is not None for row in read_rows(config)):
+        return f"{config.data} has splits of its own, and no picture in test"
     return (
         f"--split={config.split} gives it no picture of {config.data}; a larger last "
         "number, as in 80/10/10, or more pictures would"

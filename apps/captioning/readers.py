@@ -3,10 +3,11 @@
 import os
 
 from ..core.data import tables
+from ..core.data.encodings import read_utf8
 from ..core.data.places import path_of
 from ..core.errors import UserError
-from .annotations import read_coco, read_flickr
-from .rows import Row, place
+from .annotations import read_flickr, read_json
+from .rows import Row, pictures_beside, place
 
 
 def read_rows(config):
@@ -17,17 +18,29 @@ def read_rows(config):
         )
     path = find_file(path_of(config.data))
     folder = path_of(config.image_dir) if config.image_dir else None
-    readers = {
-        ".csv": read_table,
-        ".tsv": read_table,
-        ".jsonl": read_table,
-        ".json": read_coco,
-    }
-    read = readers.get(path.suffix.lower(), read_flickr)
+    read = _reader_of(path)
+    if config.split_column and read is not read_table:
+        raise UserError(
+            f"{path}: --split-column={config.split_column} expected a table, received "
+            "a file without columns."
+        )
     rows = read(config, path, folder)
     if not rows:
         raise UserError(f"{path}: expected at least one caption, found none.")
     return rows
+
+
+def _reader_of(path):
+    name = path.name.lower()
+    if name.endswith((".csv", ".tsv", ".jsonl")):
+        return read_table
+    if name.endswith(".json"):
+        return read_json
+    if name.endswith(".txt"):
+        header = read_utf8(path).partition("\n")[0]
+        if "," in header and "\t" not in header:
+            return read_table
+    return read_flickr
 
 
 def find_file(path):
@@ -40,12 +53,16 @@ def find_file(path):
             f"{path}."
         )
     endings = (".csv", ".tsv", ".jsonl", ".json", ".token", ".token.txt")
-    found = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(endings)]
+    found = [
+        file
+        for file in sorted(path.iterdir())
+        if file.name.lower().endswith(endings) or file.name.lower() == "captions.txt"
+    ]
     if not found:
         raise UserError(
-            f"Expected a file of captions ({' '.join(endings)}) in {path}, found none. "
-            "A table captions.csv with the columns image, a file's name, and caption "
-            "will do."
+            f"Expected a file of captions ({' '.join(endings)}, or captions.txt) in "
+            f"{path}, found none. A table captions.csv with the columns image, a "
+            "file's name, and caption will do."
         )
     if len(found) > 1:
         raise UserError(
@@ -56,8 +73,9 @@ def find_file(path):
 
 
 def read_table(config, path, folder):
-    """CSV, TSV or JSON lines, with named columns."""
-    folder = folder or path.parent
+    """CSV, TSV or JSON lines, with named columns; Kaggle's captions.txt is CSV."""
+    is_text = path.suffix.lower() == ".txt"
+    folder = folder or (pictures_beside(path) if is_text else path.parent)
     wanted = {
         "--image-column": config.image_column,
         "--caption-column": config.caption_column,
@@ -95,6 +113,6 @@ def _names_picture(folder, cells):
     """Whether one of the cells in a row of CSV is a picture's file."""
     for cell in cells:
         picture, error = place(folder, cell)
-        if picture and not error and picture.is_file():
+        if picture and not error and os.path.isfile(picture):  # or too long
             return True
     return False

@@ -31,5 +31,8 @@ def place(folder, name):
 
 
 def pictures_beside(path):
-    beside = path.parent / "images"
-    return beside if beside.is_dir() else path.parent
+    """The folder `images` or `Images` beside a file, else the file's folder."""
+    for name in ("images", "Images"):
+        if (path.parent / name).is_dir():
+            return path.parent / name
+    return path.parent

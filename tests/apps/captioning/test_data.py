@@ -285,6 +285,168 @@ def test_coco(folder, place):
         load(folder)
 
 
+def coco(images, annotations):
+    """COCO's JSON of the pictures a.png (7) and d.jpg (8) with a caption each."""
+    return json.dumps(
+        {
+            "images": [
+                {"id": 7, "file_name": "a.png"},
+                {"id": 8, "file_name": "d.jpg"},
+                *images,
+            ],
+            "annotations": [
+                {"id": 1, "image_id": 7, "caption": "A cat."},
+                {"id": 2, "image_id": 8, "caption": "A dog."},
+                *annotations,
+            ],
+        }
+    )
+
+
+def test_coco_without_ids_of_its_annotations(folder):
+    content = {
+        "images": [{"id": "seven", "file_name": "a.png"}],
+        "annotations": [
+            {"image_id": "seven", "caption": "A cat."},
+            {"image_id": "eight", "caption": "A dog."},
+        ],
+    }
+    (folder / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"json, annotations\[1\]: no image with the "):
+        load(folder)
+    assert everything(load(folder, skip_bad=True, bad_at_most=50)) == {
+        "a.png": ["A cat."]
+    }
+
+
+def karpathy(*images):
+    """The JSON of Karpathy's splits, with what else it holds."""
+    return json.dumps(
+        {
+            "images": [
+                {
+                    "sentids": list(range(len(sentences))),
+                    "imgid": number,
+                    "sentences": [
+                        {"tokens": s.lower().split(), "raw": s, "sentid": i}
+                        for i, s in enumerate(sentences)
+                    ],
+                    "split": split,
+                    **names,
+                }
+                for number, (names, split, sentences) in enumerate(images)
+            ],
+            "dataset": "coco",
+        }
+    )
+
+
+@pytest.mark.parametrize("place", ["", "images", "Images"])
+@pytest.mark.parametrize("inner", ["", "val2014"])
+def test_karpathy_with_its_splits(folder, place, inner):
+    """Flickr's files have no `filepath`; of COCO's pictures some have them in one
+    folder."""
+    names = ("a.png", "b.png", "d.jpg")
+    (folder / place / inner).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).rename(folder / place / inner / name)
+    coco = [{"filename": name, "filepath": "val2014"} for name in names]
+    flickr = [{"filename": str(pathlib.PurePath(inner, name))} for name in names]
+    for a, b, d in (coco, flickr):
+        (folder / "dataset.json").write_text(
+            karpathy(
+                (a, "restval", ["A cat.", "Cats!"]),
+                (b, "val", ["A bird."]),
+                (d, "test", ["A dog."]),
+            )
+        )
+        splits = load(folder, split="0.001/99/1")  # which counts for nothing here
+        assert splits.train.captions == [["A cat.", "Cats!"]]
+        assert splits.validation.captions == [["A bird."]]
+        assert splits.test.captions == [["A dog."]]
+        assert pathlib.Path(splits.test.files[0]).name == "d.jpg"
+
+
+def test_karpathy_with_bad_entries(folder, caplog):
+    good = {"filename": "a.png"}, "train", ["A cat."]
+    bad = [
+        ((5, "train", ["x"]), r"images\[1\]: expected an image with filename"),
+        ((good[0], 7, ["x"]), r"images\[1\]: expected an image with filename, split"),
+        ((good[0], "train", []), r"images\[1\]: expected an image with .* sentences"),
+        ((good[0], "mine", ["x"]), r"sentences\[0\]: expected train, val or test"),
+        ((good[0], "val", ["x"]), r"sentences\[0\]: expected every row of a picture"),
+        (({"filename": "../a.png"}, "val", ["x"]), r"sentences\[0\]: .* lies outside"),
+        (({"filename": "b.png"}, "val", ["?!"]), r"sentences\[0\]: the caption is emp"),
+        (
+            ({"filename": "a.png", "filepath": ".."}, "val", ["x"]),
+            r"images\[1\].sentences\[0\]: the picture '../a.png' lies outside",
+        ),
+    ]
+    for (names, *entry), why in bad:
+        names = names if isinstance(names, dict) else {"filename": names}
+        text = karpathy(good, (names, *entry))
+        (folder / "dataset.json").write_text(text)
+        with pytest.raises(UserError, match=f"dataset.json, .*{why}"):
+            load(folder)
+        splits = load(folder, skip_bad=True, bad_at_most=50)
+        assert everything(splits) == {"a.png": ["A cat."]}
+    for entry in (None, [], {"sentences": 7}, {"filename": "a.png", "split": "val"}):
+        content = json.loads(karpathy(good))
+        content["images"].append(entry)
+        (folder / "dataset.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match=r"images\[1\]: expected an image with "):
+            load(folder)
+
+
+def test_why_karpathy_has_no_test(folder):
+    text = karpathy(({"filename": "a.png"}, "train", ["A cat."]))
+    (folder / "dataset.json").write_text(text)
+    config = Config(data=str(folder))
+    assert not len(data.load_data(config).test)
+    assert re.search("has splits of its own, and no pic", data.why_no_test(config))
+
+
+KAGGLE = """\
+image,caption
+a.png,A cat .
+a.png,"A cat , a ""big"" one"
+d.jpg,A dog .
+"""
+
+
+@pytest.mark.parametrize("place", ["Images", "images", ""])
+def test_kaggle(folder, place):
+    (folder / place).mkdir(exist_ok=True)
+    for name in ("a.png", "d.jpg"):
+        (folder / name).rename(folder / place / name)
+    (folder / "captions.txt").write_text(KAGGLE)
+    (folder / "readme.txt").write_text("of these pictures, all are small\n")
+    for path in (folder, folder / "captions.txt"):
+        assert everything(load(path)) == {
+            "a.png": ["A cat .", 'A cat , a "big" one'],
+            "d.jpg": ["A dog ."],
+        }
+    with pytest.raises(
+        UserError, match=r"captions.txt, line 1: .* column 'text' \(--c"
+    ):
+        load(folder, caption_column="text")
+
+
+def test_tokens_in_a_text_of_any_name(folder):
+    """Its first line has a tab, and so is no header."""
+    (folder / "captions.txt").write_text("a.png#0\tA cat, a dog\n")
+    assert everything(load(folder)) == {"a.png": ["A cat, a dog"]}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("x.json", coco([], [])), ("x.token", "a.png#0\tA cat\n")]
+)
+def test_a_split_column_of_a_file_without_columns(folder, file, text):
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match="--split-column=part expected a table, rec"):
+        load(folder, split_column="part")
+
+
 def test_flickr8k(folder):
     (folder / "Flickr8k.token.txt").write_text(
         "a.png#0\tA cat .\na.png#1\tThe cat\nd.jpg#0\tA dog\n"
@@ -404,24 +566,6 @@ def test_skip_bad_counts(bad, caplog):
     assert message.startswith(f"Skipped {len(BAD)} of {len(BAD) + 2} rows:\n")
     for number in range(len(BAD)):
         assert f"x.tsv, line {number + 3}: " in message
-
-
-def coco(images, annotations):
-    """COCO's JSON of the pictures a.png (7) and d.jpg (8) with a caption each."""
-    return json.dumps(
-        {
-            "images": [
-                {"id": 7, "file_name": "a.png"},
-                {"id": 8, "file_name": "d.jpg"},
-                *images,
-            ],
-            "annotations": [
-                {"id": 1, "image_id": 7, "caption": "A cat."},
-                {"id": 2, "image_id": 8, "caption": "A dog."},
-                *annotations,
-            ],
-        }
-    )
 
 
 # Files with two good rows, and one bad one: how it is called, and why it is bad.
@@ -607,10 +751,20 @@ def test_nothing_good_is_left(bad):
             "x.json",
             "{}",
             {},
-            "x.json: expected COCO's captions JSON .* no object with these two lists",
+            "x.json: expected COCO's captions JSON, .* its keys are: none",
         ),
-        ("x.json", "[1]", {}, "x.json: expected COCO's captions JSON"),
-        ("x.json", "{", {}, "x.json: expected COCO's captions JSON"),
+        (
+            "x.json",
+            "[1]",
+            {},
+            "x.json: expected COCO's captions JSON, .* Karpathy's, ",
+        ),
+        (
+            "x.json",
+            "{",
+            {},
+            "x.json: expected COCO's captions JSON, .* Karpathy's, ",
+        ),
         ("x.token", "a.png a cat\n", {}, "line 1: expected `name.jpg#0<tab>caption`"),
     ],
 )
@@ -629,6 +783,9 @@ def test_a_lost_quote_in_a_csv(folder):
         load(folder)
     found = everything(load(folder, skip_bad=True, bad_at_most=50))
     assert found == {"b.png": ["a dog"], "d.jpg": ['a ruler of 12"']}
+    long = "a cat,\n" + "and again, " * 500  # longer than a name of a file can be
+    (folder / "x.csv").write_text(f'image,caption\na.png,"{long}"\n')
+    assert everything(load(folder)) == {"a.png": [long]}
     rows = 'image,caption\na.png,"a cat,\nb.png is not it, nor\nd.jpg"\nd.jpg,x\n'
     (folder / "x.csv").write_text(rows)
     assert everything(load(folder)) == {
@@ -649,6 +806,11 @@ def test_folders_without_a_single_table(folder):
     for name in ("x.csv", "y.tsv"):
         (folder / name).write_text("image,caption\n")
     with pytest.raises(UserError, match=r"found x.csv, y.tsv. Name the one"):
+        load(folder)
+    for name in ("captions.txt", "dataset_coco.json", "notes.txt"):
+        (folder / name).write_text("")
+    found = "found captions.txt, dataset_coco.json, x.csv, y.tsv. Name the one"
+    with pytest.raises(UserError, match=found):
         load(folder)
     with pytest.raises(UserError, match="there is no .*nowhere"):
         load(folder / "nowhere")
