@@ -269,7 +269,7 @@ def table(ending, content):
             assert pathlib.Path(file).resolve().is_relative_to(inside), file
 
 
-TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".token")
+TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".token", ".txt")
 
 
 def table_texts():
@@ -301,6 +301,16 @@ def table_texts():
             ),
         }
     )
+    sentence = mostly(st.fixed_dictionaries({"raw": said}))
+    image = st.fixed_dictionaries(
+        {
+            "filename": name,
+            "split": mostly(st.sampled_from(("train", "val", "restval"))),
+            "sentences": mostly(st.lists(sentence, max_size=2)),
+        },
+        optional={"filepath": name},
+    )
+    karpathy = st.fixed_dictionaries({"images": st.lists(mostly(image), max_size=3)})
     cell = st.sampled_from(WORDS) | st.text(max_size=5)
 
     def lines(separator):
@@ -327,7 +337,9 @@ def table_texts():
             st.lists(row.map(json.dumps), max_size=4).map("\n".join),
         ),
         by_ending(".json", coco.map(json.dumps)),
+        by_ending(".json", karpathy.map(json.dumps)),
         by_ending(".token", flickr),
+        by_ending(".txt", flickr | lines(",")),
     )
 
 

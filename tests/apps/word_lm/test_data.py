@@ -209,6 +209,20 @@ def test_lines_without_tags_are_counted_and_skipped(tmp_path, caplog):
     assert "news.txt, line 10" in caplog.text
     with pytest.raises(UserError, match="1 of 10 lines are bad, .*--bad-at-most=9"):
         data.read(config(path, format="tagged", skip_bad=True, bad_at_most=9))
+    with pytest.raises(UserError, match="line 10: .* found 'plain'.*skips such lines"):
+        data.read(config(path, format="tagged"))
+    path.write_text("plain\ntext\n")
+    with pytest.raises(UserError, match="none of 2 lines is sound"):
+        data.read(config(path, format="tagged", skip_bad=True, bad_at_most=100))
+
+
+def test_lines_stay_with_their_files(tmp_path):
+    (tmp_path / "a.txt").write_text("a/x b/y\nplain\nc/z\n")
+    (tmp_path / "b.txt").write_text("plain\n")
+    (tmp_path / "c.txt").write_text("d/x\n")
+    settings = {"format": "tagged", "skip_bad": True, "bad_at_most": 50}
+    documents = data.read(config(tmp_path, **settings))
+    assert documents == [["a b", "c"], [], ["d"]]
 
 
 def test_jieba_is_asked_for_by_name(monkeypatch):
