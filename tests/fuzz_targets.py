@@ -164,7 +164,7 @@ def text_graphs():
             "characters": segment(texts, "characters"),
             "again": characters.decode(ids, lengths),
             "ids": ids,
-            "spoken": words.decode(more, numbers),
+            "decoded": words.decode(more, numbers),
         }
 
     return tf.function(all_of_it, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -174,10 +174,10 @@ def texts_in_the_graph(some):
     """Any bytes are a text; what comes out is UTF-8."""
     import tensorflow as tf
 
-    told = text_graphs()(tf.constant(some, tf.string, shape=[len(some)]))
-    ids = told.pop("ids").numpy()
+    outputs = text_graphs()(tf.constant(some, tf.string, shape=[len(some)]))
+    ids = outputs.pop("ids").numpy()
     assert ids.min(initial=0) >= 0 and ids.max(initial=0) <= 6
-    for texts in told.values():
+    for texts in outputs.values():
         assert len(texts) == len(some)
         for text in texts.numpy():
             text.decode()
@@ -276,9 +276,11 @@ def table_texts():
     name = mostly(
         st.sampled_from(("a.png", "b.png", "../a.png", "/etc/hostname", "a\0b", ""))
     )
-    said = mostly(st.text(max_size=10) | st.sampled_from(("a cat", "", " ", "\ud800")))
+    caption = mostly(
+        st.text(max_size=10) | st.sampled_from(("a cat", "", " ", "\ud800"))
+    )
     row = mostly(
-        st.fixed_dictionaries({"image": name, "caption": said | st.lists(said)})
+        st.fixed_dictionaries({"image": name, "caption": caption | st.lists(caption)})
     )
     number = mostly(st.integers(0, 2))
     coco = st.fixed_dictionaries(
@@ -293,7 +295,7 @@ def table_texts():
                 st.lists(
                     mostly(
                         st.fixed_dictionaries(
-                            {"id": number, "image_id": number, "caption": said}
+                            {"id": number, "image_id": number, "caption": caption}
                         )
                     ),
                     max_size=3,
@@ -301,7 +303,7 @@ def table_texts():
             ),
         }
     )
-    sentence = mostly(st.fixed_dictionaries({"raw": said}))
+    sentence = mostly(st.fixed_dictionaries({"raw": caption}))
     image = st.fixed_dictionaries(
         {
             "filename": name,

@@ -182,7 +182,7 @@ def why_no_test(config):
 
 
 def unknown_share(text):
-    """Share of <UNK> among the tokens of a `Text` that are told, <EOS> included."""
+    """Share of <UNK> among the targets of a `Text`, <EOS> included."""
     return float(np.mean(text.ids[~text.begins] == Words.unknown))
 
 

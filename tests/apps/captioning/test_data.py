@@ -89,7 +89,7 @@ def test_a_small_builtin_is_the_beginning_of_a_large_one(scenes):
 
 @pytest.mark.parametrize("config", [tiny(), Config()], ids=["tiny", "default"])
 def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
-    # Only the words are looked at.
+    # Only the words count.
     monkeypatch.setattr("saccade.apps.captioning.scenes.draw", lambda *_: b"")
     splits = data.load_data(config)
     train, test = splits.train, splits.test
@@ -858,11 +858,11 @@ def prepared(tmp_path_factory):
 def test_tfds(prepared):
     splits = data.load_data(Config(data="tfds:tiny_captions", data_dir=str(prepared)))
     assert [len(p) for p in (splits.train, splits.validation, splits.test)] == [4, 2, 2]
-    said = splits.train.captions + splits.validation.captions + splits.test.captions
-    assert sorted(c[0] for c in said) == [
+    captions = splits.train.captions + splits.validation.captions + splits.test.captions
+    assert sorted(c[0] for c in captions) == [
         f"{s} {i}" for s in ("train", "val") for i in range(4)
     ]
-    assert all(c[1] == "a dot" for c in said)
+    assert all(c[1] == "a dot" for c in captions)
     # Still encoded: the one decoder sees them, like all others.
     assert all(file.startswith(b"\x89PNG") for file in splits.train.files)
     number = int(splits.train.captions[0][0].split()[1])

@@ -46,7 +46,7 @@ TEXTS = {
     "Korean": "한 남자가 빨간 모자를 쓰고 거리에서 자전거를 타고 있다.\n두 마리의 개가 "
     "잔디밭에서 놀고 있습니다.\n",
 }
-TOLD = [
+RECOGNISED = [
     ("English", "cp1252", "windows-1252"),
     ("French", "cp1252", "windows-1252"),
     ("German", "cp1252", "windows-1252"),
@@ -71,7 +71,7 @@ TOLD = [
         for order in ("le", "be")
     ),
 ]  # fmt: skip
-NOT_TOLD = [
+AMBIGUOUS = [
     ("Polish", "cp1250"),
     ("Czech", "cp1250"),
     ("Hungarian", "cp1250"),
@@ -105,7 +105,7 @@ def run_advised(message, place):
     return file.read_bytes().decode("utf-8")
 
 
-@pytest.mark.parametrize(("name", "encoding", "advised"), TOLD)
+@pytest.mark.parametrize(("name", "encoding", "advised"), RECOGNISED)
 def test_the_advised_command_gives_the_text(tmp_path, name, encoding, advised):
     # Some letters of these texts are in no encoding of their language's.
     text = TEXTS[name].encode(encoding, "ignore").decode(encoding)
@@ -133,7 +133,7 @@ def test_a_mark_of_the_other_order(tmp_path, encoding):
     assert run_advised(str(error.value), tmp_path / "here") == TEXTS["French"]
 
 
-@pytest.mark.parametrize(("name", "encoding"), NOT_TOLD)
+@pytest.mark.parametrize(("name", "encoding"), AMBIGUOUS)
 def test_what_cannot_be_told_is_not_guessed(tmp_path, name, encoding):
     content = TEXTS[name].encode(encoding, "ignore")
     assert likely_encoding(content) == ("", "")

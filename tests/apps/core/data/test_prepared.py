@@ -117,10 +117,10 @@ def test_without_a_network_the_folder_to_fill_is_named(
     data, config_class = APPS[app]
     with pytest.raises(UserError) as error:
         data.load_data(config_class(data=f"tfds:{name}", data_dir=str(tmp_path)))
-    said = str(error.value)
-    assert f"copy FOLDER/{name} to {tmp_path}/{name}" in said
-    assert f"tfds build {name} --data_dir FOLDER" in said
-    assert "Name or service not known" in said
+    message = str(error.value)
+    assert f"copy FOLDER/{name} to {tmp_path}/{name}" in message
+    assert f"tfds build {name} --data_dir FOLDER" in message
+    assert "Name or service not known" in message
 
 
 class TinyPictures(tfds.core.GeneratorBasedBuilder):
