@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint oracles mutants notebooks bench
+.PHONY: help demo test test-slow lint oracles mutants notebooks bench
 
 help:
 	@echo "make demo       train, measure, draw, export and serve on embedded data"
-	@echo "make test       all tests"
+	@echo "make test       layers, core, the command line, every app's contract"
+	@echo "make test-slow  other processes for every app, XLA, what takes minutes;"
+	@echo "                APPS=captioning,char_lm of these apps only"
 	@echo "make lint       style"
 	@echo "make oracles    our layers against torch, onnx and onnxruntime"
 	@echo "make mutants    small faults put in one at a time; the tests must notice each"
@@ -19,8 +21,14 @@ demo: $(VENV)/.base
 	rm -rf demo
 	$(BIN)/saccade demo captioning --out demo --to saved_models
 
+# Two workers, each takes one group of tests after the other: see tests/groups.py.
+WORKERS := -n 2 --dist loadgroup
+
 test: $(VENV)/.test
-	$(BIN)/pytest -m "not oracle" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS)
+
+test-slow: $(VENV)/.test
+	$(BIN)/pytest -m "slow and not oracle" $(WORKERS) $(if $(APPS),--apps $(APPS))
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

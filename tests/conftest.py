@@ -1,4 +1,5 @@
-"""What every test gets: quiet TensorFlow, few threads, data where there is some."""
+"""What every test gets: quiet TensorFlow, few threads, data where there is some, and
+what is trained of an app. `groups`, `machine` and `memory` say how the tests run."""
 
 import importlib.util
 import os
@@ -14,6 +15,19 @@ if importlib.util.find_spec("torch"):
     import torch  # noqa: F401  before TensorFlow: the other order may crash
 
 import pytest
+
+from saccade.apps import REGISTRY
+
+from . import groups, machine, memory
+
+
+def pytest_addoption(parser):
+    groups.add_options(parser)
+
+
+def pytest_configure(config):
+    for plugin in (groups, machine, memory):
+        config.pluginmanager.register(plugin)
 
 
 def pytest_report_header():
@@ -38,8 +52,57 @@ def saccade_data():
     return pathlib.Path(folder)
 
 
-@pytest.fixture(autouse=True)
-def seeded():
+@pytest.fixture(autouse=True, scope="module")
+def file_seeded():
+    """The same draws for every file, whatever ran before."""
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def seeded(file_seeded):
+    """The same draws of Python, NumPy and Keras for every test, whatever ran before.
+
+    TensorFlow's own seed, by which nothing here draws, is set once for a file: with a
+    new one it forgets the kernels of every graph, and a graph that many tests share,
+    as an export's, costs 1 to 2 s again.
+    """
+    import keras
+    import tensorflow as tf
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.random, "set_seed", lambda seed: None)
+        keras.utils.set_random_seed(0)
+
+
+# What is trained of an app
+
+
+@pytest.fixture(**groups.of_apps(*sorted(REGISTRY)))
+def name(request):
+    """Of an app: of all. A file of one app has its own `name`, a test `each_app`."""
+    return request.param
+
+
+@pytest.fixture
+def trained(name, tmp_path_factory):
+    """`apps.runs.Trained` of the app: whoever uses it runs in the app's group."""
+    from .apps import runs
+
+    return runs.trained(name, tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def run(trained):
+    return trained.run
+
+
+@pytest.fixture
+def export(trained):
+    return trained.export
+
+
+@pytest.fixture
+def signatures(trained):
+    return trained.signatures

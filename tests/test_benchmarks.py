@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from .benchmark import FOLDER, load_benchmark
+from .machine import seconds
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,7 @@ def war_and_peace():
     return load_benchmark("war_and_peace")
 
 
+@pytest.mark.slow
 def test_decode_runs(decode, tmp_path, capsys):
     decode.main(["--quick", "--out", str(tmp_path / "decode.json")])
     report = json.loads((tmp_path / "decode.json").read_text("utf-8"))
@@ -59,6 +61,7 @@ def test_results_are_those_of_the_program(decode):
         assert row["fastest"] <= row["seconds"] <= row["slowest"]
 
 
+@pytest.mark.slow
 def test_layers_run(layers, tmp_path, capsys):
     out = tmp_path / "layers.json"
     layers.main(
@@ -79,6 +82,7 @@ def test_layers_run(layers, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_language_runs(language, tmp_path, capsys):
     """Everybody does the same work, or `main` ends with an error."""
     language.main(["--toy", "--out", str(tmp_path / "language.json")])
@@ -115,6 +119,7 @@ def test_networks_of_the_table_are_equally_large(war_and_peace):
             assert abs(got - wanted) < 0.01 * wanted
 
 
+@pytest.mark.slow
 def test_war_and_peace_goes_on_where_it_was_killed(
     war_and_peace, tmp_path, monkeypatch
 ):
@@ -159,7 +164,7 @@ def test_war_and_peace_goes_on_where_it_was_killed(
 def test_input_runs(tmp_path):
     # As a program: its processes load it again.
     words = [FOLDER / "input.py", "--toy", "--out", tmp_path / "input.json"]
-    subprocess.run([sys.executable, *words], check=True, timeout=300)
+    subprocess.run([sys.executable, *words], check=True, timeout=seconds(300))
     report = json.loads((tmp_path / "input.json").read_text("utf-8"))
     assert [row["kind"] for row in report["rows"]] == ["pictures", "text"]
     for row in report["rows"]:

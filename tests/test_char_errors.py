@@ -7,8 +7,8 @@ import pytest
 
 from saccade.apps.core.tasks.language.streams import Text, loss_meter
 
-from .apps.runs import tiny_run
 from .benchmark import FOLDER, load_benchmark
+from .groups import each_app
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def test_every_error_has_one_cause(errors):
     assert found[0][0] == "an n-gram knew" and np.flatnonzero(found[0][1]) == [2]
 
 
-def test_the_log_probabilities_are_the_models(errors, tmp_path_factory):
-    run = tiny_run("char_lm", tmp_path_factory.getbasetemp())
+@each_app("char_lm")
+def test_the_log_probabilities_are_the_models(errors, run):
     text = Text([run.assets.ids("def main(self):\n    return 1\n" * 20)])
     told = errors.log_probs(run.model, text)
     assert -np.mean(told[1:]) == pytest.approx(loss_meter(run.model)(text), rel=1e-5)

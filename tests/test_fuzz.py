@@ -13,20 +13,28 @@ import sys
 
 import pytest
 
+from . import machine
 from .fuzz_targets import TARGETS
-
-pytestmark = pytest.mark.slow
 
 SECONDS = float(os.environ.get("SACCADE_FUZZ_SECONDS", "12"))
 SCRIPT = pathlib.Path(__file__).with_name("fuzz_targets.py")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+# One for each family of apps belongs to `make test`: what a picture, what a text is.
+IN_BOTH_TIERS = [
+    pytest.param(
+        target, marks=[] if target in ("pictures", "texts") else pytest.mark.slow
+    )
+    for target in TARGETS
+]
+
+
+@pytest.mark.parametrize("target", IN_BOTH_TIERS)
 def test_only_answers_and_user_errors(target, tmp_path):
     """In a process of its own, since some of it ends in C code."""
-    seconds = SECONDS / len(TARGETS)
+    share = SECONDS / len(TARGETS)
     done = subprocess.run(
-        [sys.executable, SCRIPT, target, str(seconds)],
+        [sys.executable, SCRIPT, target, str(share)],
         env={
             **os.environ,
             "SACCADE_FUZZ_FOLDER": str(tmp_path),
@@ -34,7 +42,7 @@ def test_only_answers_and_user_errors(target, tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=600 + 10 * seconds,
+        timeout=machine.seconds(600) + 10 * share,
     )
     last = tmp_path / "last_input"
     assert done.returncode == 0, (
@@ -42,5 +50,5 @@ def test_only_answers_and_user_errors(target, tmp_path):
         f"{done.stderr[-8000:]}"
     )
     (count,) = json.loads(done.stdout.splitlines()[-1]).values()
-    print(f"\n{target}: {count:,} examples in {seconds:g} s")
+    print(f"\n{target}: {count:,} examples in {share:g} s")
     assert count >= 10

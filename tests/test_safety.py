@@ -21,7 +21,7 @@ from saccade import apps
 from saccade.apps.captioning import data as captioning_data
 from saccade.apps.core.errors import UserError
 
-from .apps.runs import tiny_run
+from .groups import each_app
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = sorted(
@@ -102,11 +102,6 @@ def test_the_test_of_the_source_would_notice(line):
 # What we write
 
 
-@pytest.fixture(scope="session", params=sorted(apps.REGISTRY))
-def run(request, tmp_path_factory):
-    return tiny_run(request.param, tmp_path_factory.getbasetemp())
-
-
 def classes(config):
     """(module, class) of everything that a saved config asks for."""
     if isinstance(config, list):
@@ -147,17 +142,10 @@ def test_run_folders_hold_no_pickle(run):
 # A run's folder from somebody else
 
 
-@pytest.fixture(scope="session")
-def honest(tmp_path_factory):
-    return tiny_run("char_lm", tmp_path_factory.getbasetemp()).folder
-
-
 @pytest.fixture
-def folder(honest, tmp_path):
+def folder(run, tmp_path):
     """A copy of an honest run, in a folder of its own inside of another."""
-    place = tmp_path / "around" / "run"
-    shutil.copytree(honest, place)
-    return place
+    return shutil.copytree(run.folder, tmp_path / "around" / "run")
 
 
 def everything(path):
@@ -336,6 +324,7 @@ REFUSED = [
 ]
 
 
+@each_app("char_lm")
 @pytest.mark.parametrize("spoil", REFUSED, ids=lambda spoil: spoil.__name__)
 def test_a_hostile_run_is_refused(folder, tmp_path, spoil):
     outside = tmp_path / "outside"
@@ -348,7 +337,8 @@ def test_a_hostile_run_is_refused(folder, tmp_path, spoil):
     assert everything(tmp_path) == before
 
 
-def test_names_in_an_archive_lead_nowhere(folder, honest, tmp_path):
+@each_app("char_lm")
+def test_names_in_an_archive_lead_nowhere(folder, run, tmp_path):
     """A member that would be written outside is not: nothing is unpacked at all."""
     put(
         folder,
@@ -362,14 +352,15 @@ def test_names_in_an_archive_lead_nowhere(folder, honest, tmp_path):
     )
     before = everything(tmp_path)
     app = apps.load("char_lm")
-    run = app.load(folder)
+    loaded = app.load(folder)
     assert everything(tmp_path) == before
     for got, value in zip(
-        run.model.get_weights(), app.load(honest).model.get_weights(), strict=True
+        loaded.model.get_weights(), run.model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(got, value)
 
 
+@each_app("char_lm")
 def test_a_pickled_checkpoint_is_refused(folder, tmp_path):
     checkpoints = list(folder.rglob("*.npz"))
     assert checkpoints

@@ -1,5 +1,6 @@
 """From a picture to a sentence: the same graph for predict and export."""
 
+import functools
 import pathlib
 
 import numpy as np
@@ -33,8 +34,12 @@ def answer(vocabulary, decoded, ok):
     return result
 
 
+@functools.lru_cache(maxsize=4)
 def responder(model, config, vocabulary, options):
-    """The whole way as one graph: image_bytes string (batch,) -> `answer`."""
+    """The whole way as one graph: image_bytes string (batch,) -> `answer`.
+
+    The last ones are kept, because making the graph takes longer than an answer.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def respond(image_bytes):

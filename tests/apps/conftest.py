@@ -1,22 +1,23 @@
-"""For the tests of every app: its name, a trained run of it, and the run's export."""
+"""Parts of `trained`, see `runs.Trained`, by their names."""
 
 import pytest
 
-from saccade import apps
 
-from .runs import moved_export, tiny_run
-
-
-@pytest.fixture(scope="session", params=sorted(apps.REGISTRY))
-def name(request):
-    return request.param
+@pytest.fixture
+def app(trained):
+    return trained.app
 
 
-@pytest.fixture(scope="session")
-def run(name, tmp_path_factory):
-    return tiny_run(name, tmp_path_factory.getbasetemp())
+@pytest.fixture
+def expected(trained):
+    return trained.expected
 
 
-@pytest.fixture(scope="session")
-def export(name, tmp_path_factory):
-    return moved_export(name, tmp_path_factory.getbasetemp())
+@pytest.fixture
+def splits(trained):
+    return trained.splits
+
+
+@pytest.fixture
+def good(trained):
+    return trained.good

@@ -85,7 +85,7 @@ def char_lm_requests(splits):
 
 
 def char_lm_bad(good):
-    texts = [b"", b"\0", b"\xff\xfe\xc3", "語 😀".encode(), b"a" * 1_000_000]
+    texts = [b"", b"\0", b"\xff\xfe\xc3", "語 😀".encode(), b"a" * 100_000]
     rows = len(texts)
     return {
         "text": texts,
@@ -121,7 +121,7 @@ def word_lm_requests(splits):
 
 def word_lm_bad(good):
     bad = char_lm_bad(good)
-    return {**bad, "text": [*bad["text"][:-1], b"a " * 300_000]}
+    return {**bad, "text": [*bad["text"][:-1], b"a " * 30_000]}
 
 
 def word_lm_judge_bad(outputs, row):

@@ -21,7 +21,6 @@ from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
 
 from .answers import assert_same
-from .expected import EXPECTED
 
 ANSWER = "an answer"
 
@@ -128,21 +127,14 @@ def pictures():
     }
 
 
-@pytest.fixture(scope="session")
-def signatures(export):
+@pytest.fixture
+def signatures(trained):
     """Those of the export but `serving_xla`, which has the same graph around it."""
-    loaded = tf.saved_model.load(str(export)).signatures
-    return {key: loaded[key] for key in loaded if key != "serving_xla"}
+    every = trained.signatures
+    return {key: every[key] for key in every if key != "serving_xla"}
 
 
-@pytest.fixture(scope="session")
-def good(name, run):
-    """Good requests, input name -> rows."""
-    config = dataclasses.replace(run.config, **EXPECTED[name].small)
-    return EXPECTED[name].requests(run.app.data.load_data(config))
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture
 def raw(good):
     """The input that takes what a person has."""
     name = next(iter(good))
@@ -150,7 +142,7 @@ def raw(good):
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def table(raw):
     return TEXTS if raw == "text" else pictures()
 
@@ -178,38 +170,67 @@ def is_ok(table, case):
 # Signatures
 
 
-def test_signatures_define_every_answer_and_neighbours_are_right(
-    name, signatures, good, raw, table
-):
-    bad = EXPECTED[name].bad(good)
-    contents = [case.content for case in table.values()]
-    mixed = {
+def with_neighbours(contents, good, bad, raw):
+    """A request of bad contents and good rows: the contents, the good, one content.
+
+    The other parts of a request are those of the first of `bad`: short answers.
+    """
+    return {
         key: [*contents, *good[raw], contents[0]]
         if key == raw
-        # The other parts of a request are those of the first bad one: short answers.
         else [*[bad[key][0]] * len(contents), *good[key], bad[key][0]]
         for key in good
     }
-    neighbours = slice(len(contents), len(contents) + len(good[raw]))
+
+
+def assert_finite(outputs, signature):
+    for key, value in outputs.items():
+        finite = value.dtype.kind != "f" or np.isfinite(value).all()
+        assert finite, f"{signature}: {key}"
+
+
+def test_signatures_define_every_answer_and_neighbours_are_right(
+    expected, signatures, good, raw, table
+):
+    bad = expected.bad(good)
+    whole = [case.content for case in table.values()]
+    # Where all of a text is read: more than a prompt's limit, no whole piece.
+    cut = [content[:20_001] for content in whole] if raw == "text" else whole
+    neighbours = slice(len(whole), len(whole) + len(good[raw]))
     asked = 0
     for signature, function in signatures.items():
         specs = function.structured_input_signature[1]
         if raw not in specs:
             continue
         asked += 1
-        together = ask(function, mixed)
+        contents = whole if signature == "serving_default" else cut
+        together = ask(function, with_neighbours(contents, good, bad, raw))
         assert_rows(together, neighbours, ask(function, good))
-        for key, value in together.items():
-            finite = value.dtype.kind != "f" or np.isfinite(value).all()
-            assert finite, f"{signature}: {key}"
+        assert_finite(together, signature)
         if signature != "serving_default":
             continue
         for row, case in enumerate(table):
             if isinstance(table[case], Text) or not table[case].ok:
-                EXPECTED[name].judge_bad(together, row)
+                expected.judge_bad(together, row)
             else:
                 assert together["ok"][row], case
     assert asked
+
+
+@pytest.mark.slow
+def test_megabytes_are_read_to_their_end(expected, signatures, good, raw, table):
+    """What `test_signatures_...` cuts, whole, through the signatures that read it."""
+    if raw != "text":
+        return
+    bad = expected.bad(good)
+    contents = [table[case].content for case in table if "megabyte" in case]
+    neighbours = slice(len(contents), len(contents) + len(good[raw]))
+    assert contents
+    for signature, function in signatures.items():
+        if raw in function.structured_input_signature[1]:
+            together = ask(function, with_neighbours(contents, good, bad, raw))
+            assert_rows(together, neighbours, ask(function, good))
+            assert_finite(together, signature)
 
 
 def test_odd_forms_of_a_picture_are_answered_as_its_plain_form(signatures, table):
@@ -262,15 +283,30 @@ def test_wrong_types_ranks_and_numbers_of_rows_are_errors_that_name_them(signatu
 # The command line
 
 
-@pytest.fixture(scope="session")
-def predict(name, run):
-    """`saccade predict` of the app in this process; returns typer's result."""
+@pytest.fixture
+def predict(name, trained, monkeypatch):
+    """`saccade predict` of the app in this process; returns typer's result.
+
+    The run is loaded once for all calls: making its graphs takes seconds.
+    """
+    loaded = trained.loaded_run
+
+    def load(app, path):
+        assert (app, path) == (trained.app, str(loaded.folder))
+        return loaded
+
+    monkeypatch.setattr(type(trained.app), "load", load)
+    # Texts get short answers.
+    fields = {f.name for f in dataclasses.fields(trained.app.decode_options)}
+    short = ["--length=5"] if "length" in fields else []
 
     def call(*words, **options):
-        # Texts get short answers.
-        fields = {f.name for f in dataclasses.fields(run.app.decode_options)}
-        short = ["--length=5"] if "length" in fields else []
-        words = ["predict", name, str(run.folder), *map(str, words), *short, "--json"]
+        words = [
+            *("predict", name, str(loaded.folder)),
+            *map(str, words),
+            *short,
+            "--json",
+        ]
         return typer.testing.CliRunner().invoke(cli, words, **options)
 
     return call

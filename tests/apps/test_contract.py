@@ -4,6 +4,7 @@ A new app joins by being registered and by an entry in `expected.EXPECTED`.
 """
 
 import base64
+import csv
 import dataclasses
 import json
 import shutil
@@ -16,58 +17,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from saccade import apps
 from saccade.apps.core.errors import ConfigError, UserError
 from saccade.apps.core.settings.command_line import help_rows, parse_overrides
 from saccade.apps.core.settings.json_text import from_json, to_json
-from saccade.apps.core.training import checkpoints, loop
 
+from ..machine import seconds
 from .answers import assert_same
-from .expected import EXPECTED
-
-
-@pytest.fixture(scope="session")
-def app(name):
-    return apps.load(name)
-
-
-@pytest.fixture(scope="session")
-def expected(name):
-    assert name in EXPECTED, f"add an entry for {name} to EXPECTED"
-    return EXPECTED[name]
-
-
-@pytest.fixture(scope="session")
-def loaded(export):
-    return tf.saved_model.load(str(export))
-
-
-@pytest.fixture(scope="session")
-def splits(app, expected):
-    config = dataclasses.replace(app.presets["tiny"](), **expected.small)
-    return app.data.load_data(config)
-
-
-@pytest.fixture(scope="session")
-def good(expected, splits):
-    return expected.requests(splits)
-
-
-def ready_to_fit(app, config, folder):
-    """The compiled model and the batches that training would start with."""
-    caught = []
-
-    def train(model, batches, *others, **options):
-        caught.append((model, batches))
-
-    keras.utils.set_random_seed(0)
-    splits = app.data.load_data(config)
-    config, assets = app.data.learn(config, splits)
-    model = app.model.build_model(config, assets)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "train", train)
-        app.training.fit(model, config, assets, splits, folder, False, lambda c: None)
-    return caught[0]
+from .runs import SHORT, assert_same_run, ready_to_fit
 
 
 def tensors(function, request):
@@ -76,16 +32,11 @@ def tensors(function, request):
     return {n: tf.constant(v, specs[n].dtype) for n, v in request.items()}
 
 
-def inputs_of(request):
-    """What `predict` takes."""
-    return next(iter(request.values()))
-
-
 def completed(model, inputs):
     """What a model is fed, and zeros for its states, which training supplies."""
     if not isinstance(model.input, dict):
         return inputs
-    rows = len(inputs_of(inputs))
+    rows = len(next(iter(inputs.values())))
     states = {
         name: tf.zeros((rows, *tensor.shape[1:]), tensor.dtype)
         for name, tensor in model.input.items()
@@ -138,28 +89,28 @@ def test_bad_value_is_an_error_that_names_the_field(app):
     assert checked
 
 
-def test_decode_options_have_their_errors_too(run):
+def test_decode_options_have_their_errors_too(run, splits):
     with pytest.raises(UserError, match="nonsense"):
-        run.evaluate(nonsense=1)
+        run.evaluate(splits.test, nonsense=1)
 
 
 # 2. Data
 
 
-def test_real_data_has_the_same_element_spec(app, expected, splits, tmp_path):
-    config = dataclasses.replace(app.presets["tiny"](), **expected.small)
-    real = dataclasses.replace(config, **expected.real(tmp_path, splits))
-    _, drawn = ready_to_fit(app, config, tmp_path / "a")
-    _, read = ready_to_fit(app, real, tmp_path / "b")
-    assert read(0).element_spec == drawn(0).element_spec
+def test_real_data_has_the_same_element_spec(app, expected, splits, trained, tmp_path):
+    real = {**SHORT, **expected.real(tmp_path, splits)}
+    config = dataclasses.replace(trained.small, **real)
+    short = trained.short
+    _, read = ready_to_fit(app, config, tmp_path / "run", short.run.model)
+    assert read.element_spec == short.batches.element_spec
     # Not only the shapes: the same examples, whatever their order.
-    assert len(app.data.load_data(real).test) == len(splits.test)
+    assert len(app.data.load_data(config).test) == len(splits.test)
 
 
 # 3. The model
 
 
-def test_everything_has_a_name(app, run, expected):
+def test_everything_has_a_name(run, expected):
     assert isinstance(run.model.input, dict) or len(run.model.inputs) == 1
     if isinstance(run.model.input, dict):
         for name, tensor in run.model.input.items():
@@ -171,17 +122,26 @@ def test_everything_has_a_name(app, run, expected):
 # 4. One step of training
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
-def test_one_step_changes_every_variable(app, expected, tmp_path, jit):
-    config = dataclasses.replace(
-        app.presets["tiny"](), jit=jit, batch_size=4, **expected.small
-    )
+def test_one_step_changes_every_variable(trained):
+    short = trained.short
+    assert not short.model.jit_compile
+    with open(short.killed / "history.csv", newline="") as file:
+        (first_round,) = csv.DictReader(file)
+    assert np.isfinite(float(first_round["loss"]))
+    variables = short.model.trainable_variables
+    for variable, old, new in zip(variables, short.before, short.after, strict=True):
+        assert np.isfinite(new).all(), f"{variable.path} is not finite"
+        assert not np.array_equal(new, old), f"{variable.path} did not move"
+
+
+@pytest.mark.slow
+def test_one_step_changes_every_variable_under_xla(app, trained, tmp_path):
+    config = dataclasses.replace(trained.small, jit=True, batch_size=4)
     model, batches = ready_to_fit(app, config, tmp_path)
-    assert bool(model.jit_compile) == jit
-    # Decay moves a weight that has no gradient; it must move by its gradient.
-    model.optimizer.weight_decay = None
+    assert model.jit_compile
+    model.optimizer.weight_decay = None  # see SHORT
     before = [np.array(v) for v in model.trainable_variables]
-    (batch,) = batches(0).take(1)
+    (batch,) = batches.take(1)
     loss = model.train_on_batch(*batch)
     assert np.isfinite(loss)
     for variable, value in zip(model.trainable_variables, before, strict=True):
@@ -204,9 +164,9 @@ def test_tiny_reaches_what_its_docstring_claims(run, expected):
 # 6. Saving
 
 
-def test_keras_file_round_trip(app, run, tmp_path):
-    _, batches = ready_to_fit(app, run.config, tmp_path)
-    ((inputs, *_),) = batches(0).take(1)
+def test_keras_file_round_trip(trained):
+    run = trained.short.run
+    ((inputs, *_),) = trained.short.batches.take(1)
     inputs = completed(run.model, inputs)
     loaded = keras.models.load_model(run.folder / "model.keras")
     expected = run.model(inputs, training=False)
@@ -215,14 +175,26 @@ def test_keras_file_round_trip(app, run, tmp_path):
         np.testing.assert_array_equal(np.array(got[key]), value, err_msg=key)
 
 
-def test_loaded_run_answers_the_same(app, run, good):
-    inputs = inputs_of(good)
-    for got, said in zip(
-        app.load(run.folder).predict(inputs), run.predict(inputs), strict=True
-    ):
-        assert got.keys() == said.keys()
-        for key in said:
-            np.testing.assert_array_equal(got[key], said[key], err_msg=key)
+def test_loaded_run_answers_the_same(run, trained):
+    inputs = trained.inputs
+    answers = trained.loaded_run.predict(inputs)
+    for got, value in zip(answers, run.predict(inputs), strict=True):
+        assert got.keys() == value.keys()
+        for key in value:
+            np.testing.assert_array_equal(got[key], value[key], err_msg=key)
+
+
+def test_killed_and_resumed_training_ends_bit_equal(app, trained, tmp_path):
+    """A kill is played by a copy of the folder as it was after the first round."""
+    whole = trained.short.run
+    killed = shutil.copytree(trained.short.killed, tmp_path / "killed")
+    assert not (killed / "checkpoint/round-2.npz").exists()
+    resumed = app.train(out=killed, resume=True)
+    assert_same_run(killed, whole.folder)
+    assert resumed.metrics == whole.metrics
+    weights = [run.model.get_weights() for run in (resumed, whole)]
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 # 7. The export, elsewhere
@@ -271,25 +243,27 @@ def ask_another_process(folder, signature, request, scratch):
         cwd=scratch,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds(120),
     )
     assert done.returncode == 0, done.stderr
     with np.load(scratch / "answer.npz") as answer:
         return {name: answer[name] for name in answer.files}
 
 
-def test_export_answers_alike_in_another_process(export, loaded, good, tmp_path):
-    function = loaded.signatures["serving_default"]
+@pytest.mark.processes
+def test_export_answers_alike_in_another_process(export, signatures, good, tmp_path):
+    function = signatures["serving_default"]
     here = arrays(function(**tensors(function, good)))
     there = ask_another_process(export, "serving_default", good, tmp_path)
     assert_same({k: v.astype(here[k].dtype) for k, v in there.items()}, here)
 
 
-def test_export_answers_as_the_run_does(app, run, export, good):
-    inputs = inputs_of(good)
+def test_export_answers_as_the_run_does(run, trained):
+    inputs = trained.inputs
     options = run.app.serve.exported_options(run.config)
-    said = run.predict(inputs, **dataclasses.asdict(options))
-    for got, expected in zip(app.load(export).predict(inputs), said, strict=True):
+    answers = run.predict(inputs, **dataclasses.asdict(options))
+    exported = trained.loaded_export.predict(inputs)
+    for got, expected in zip(exported, answers, strict=True):
         assert got.keys() == expected.keys()
         for key, value in expected.items():
             if isinstance(value, str | bool | list):
@@ -298,12 +272,12 @@ def test_export_answers_as_the_run_does(app, run, export, good):
                 np.testing.assert_allclose(got[key], value, rtol=1e-4, atol=1e-5)
 
 
-def test_export_signatures(export, loaded, expected):
+def test_export_signatures(export, signatures, expected):
     card = json.loads((export / "model_card.json").read_text("utf-8"))
-    assert card["signatures"].keys() == loaded.signatures.keys()
+    assert card["signatures"].keys() == signatures.keys()
     assert len(card["data"]["sha256"]) == 64
-    assert expected.outputs.keys() == loaded.signatures.keys()
-    for signature, function in loaded.signatures.items():
+    assert expected.outputs.keys() == signatures.keys()
+    for signature, function in signatures.items():
         outputs = set(function.structured_outputs)
         assert outputs == expected.outputs[signature], signature
         for key, spec in function.structured_outputs.items():
@@ -316,8 +290,8 @@ def test_export_signatures(export, loaded, expected):
 # 8. Bad input
 
 
-def test_bad_input_has_a_defined_answer_and_spoils_nothing(loaded, expected, good):
-    function = loaded.signatures["serving_default"]
+def test_bad_input_has_a_defined_answer_and_spoils_nothing(signatures, expected, good):
+    function = signatures["serving_default"]
     alone = arrays(function(**tensors(function, good)))
     bad = expected.bad(good)
     # Bad ones before, between and behind the good ones.
@@ -330,17 +304,17 @@ def test_bad_input_has_a_defined_answer_and_spoils_nothing(loaded, expected, goo
         expected.judge_bad(together, row)
 
 
-def test_a_batch_of_bad_input_only(loaded, expected, good):
+def test_a_batch_of_bad_input_only(signatures, expected, good):
     bad = {name: values[:1] for name, values in expected.bad(good).items()}
-    function = loaded.signatures["serving_default"]
+    function = signatures["serving_default"]
     outputs = function(**tensors(function, bad))
     expected.judge_bad(arrays(outputs), 0)
 
 
-def test_a_missing_file_spoils_no_other_input(app, run, export, good, tmp_path):
-    inputs = inputs_of(good)
+def test_a_missing_file_spoils_no_other_input(run, trained, tmp_path):
+    inputs = trained.inputs
     with_gap = [inputs[0], tmp_path / "gone", inputs[1]]
-    for door in (run, app.load(export)):
+    for door in (run, trained.loaded_export):
         answers = door.predict(with_gap)
         assert [said["ok"] for said in answers] == [True, False, True]
         alone = door.predict(inputs[:2])
@@ -353,43 +327,10 @@ def test_a_missing_file_spoils_no_other_input(app, run, export, good, tmp_path):
                     assert got[key] == value, key
 
 
-def test_zero_length_batch(loaded, good):
-    function = loaded.signatures["serving_default"]
+def test_zero_length_batch(signatures, good):
+    function = signatures["serving_default"]
     some = function(**tensors(function, good))
     none = function(**tensors(function, {name: [] for name in good}))
     assert none.keys() == some.keys()
     for key, value in none.items():
         assert value.shape == (0, *some[key].shape[1:]), key
-
-
-# The resume rule, with everything an app adds to it
-
-
-def test_killed_and_resumed_training_ends_bit_equal(app, expected, tmp_path):
-    """A kill is played by a copy of the folder as it was after the first round."""
-    config = dataclasses.replace(
-        app.presets["tiny"](), steps=4, rounds=2, batch_size=8, **expected.small
-    )
-    write = checkpoints.Rounds.write_checkpoint
-
-    def write_and_copy(rounds, done):
-        write(rounds, done)
-        if done == 1:
-            shutil.copytree(rounds.folder, tmp_path / "killed")
-
-    def fit(folder, resume):
-        keras.utils.set_random_seed(config.seed)
-        splits = app.data.load_data(config)
-        learnt, assets = app.data.learn(config, splits)
-        model = app.model.build_model(learnt, assets)
-        app.training.fit(model, learnt, assets, splits, folder, resume, lambda c: None)
-        with np.load(folder / "checkpoint/round-2.npz") as state:
-            return [state[name] for name in state.files]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints.Rounds, "write_checkpoint", write_and_copy)
-        whole = fit(tmp_path / "whole", resume=False)
-    assert not (tmp_path / "killed/checkpoint/round-2.npz").exists()
-    resumed = fit(tmp_path / "killed", resume=True)
-    for a, b in zip(resumed, whole, strict=True):
-        np.testing.assert_array_equal(a, b)

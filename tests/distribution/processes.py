@@ -1,6 +1,5 @@
 """Starting trainings in processes of their own, and reading what they left."""
 
-import functools
 import json
 import os
 import pathlib
@@ -9,6 +8,8 @@ import subprocess
 import sys
 
 import numpy as np
+
+from ..machine import seconds
 
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
 
@@ -64,14 +65,14 @@ def start_workers(arguments, logs, each=lambda i: []):
     ]
 
 
-def finish(processes, logs, timeout=240):
+def finish(processes, logs):
     """Wait for all; returns what they printed.
 
     Raises:
         AssertionError: one of them failed, with what it printed.
     """
     try:
-        codes = [process.wait(timeout) for process in processes]
+        codes = [process.wait(seconds(240)) for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -87,7 +88,6 @@ def train(arguments, folder, *driver):
     return finish([process], [log])[0]
 
 
-@functools.cache
 def reference(app, base, *driver):
     """The folder of one process' training by the settings SMALL, made once.
 
@@ -95,7 +95,8 @@ def reference(app, base, *driver):
         base: the session's folder, `tmp_path_factory.getbasetemp()`.
     """
     folder = base / "-".join(["one", app, *driver])
-    train([app, *SMALL[app]], folder, *driver)
+    if not folder.exists():
+        train([app, *SMALL[app]], folder, *driver)
     return folder
 
 

@@ -13,6 +13,7 @@ from saccade.apps.core.tasks.language.streams import Text, train_windows
 from saccade.apps.core.training import devices
 from saccade.apps.core.training.feeding import check_rows
 
+from ..machine import seconds
 from .processes import (
     DIVERGING,
     SMALL,
@@ -104,14 +105,14 @@ def test_another_keras_is_refused(monkeypatch):
 def test_no_tpu_is_told(tmp_path):
     log = tmp_path / "log"
     process = start(["train", "char_lm", "--strategy=tpu"], log, TPU_NAME="local")
-    assert process.wait(120) == 2
+    assert process.wait(seconds(120)) == 2
     assert "error: --strategy tpu expected a TPU named 'local'" in log.read_text()
 
 
 # Equal to one device
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.parametrize("app", ["char_lm", "word_lm"])
 def test_a_language_model_is_that_of_one_device(app, tmp_path, base):
     train([app, *SMALL[app], "--strategy=mirrored"], tmp_path / "two", "--devices=2")
@@ -134,7 +135,7 @@ def test_hard_attention_on_two_devices_is_refused(tmp_path):
     log = tmp_path / "log"
     settings = ["captioning", *SMALL["captioning"], "--attention=hard"]
     words = ["train", *settings, "--strategy=mirrored", "--out", tmp_path / "run"]
-    assert start(["--devices=2", *words], log).wait(120) == 2
+    assert start(["--devices=2", *words], log).wait(seconds(120)) == 2
     assert "error: --attention hard trains on one device" in log.read_text()
     assert not (tmp_path / "run").exists()
 
@@ -144,7 +145,7 @@ def test_a_loss_that_is_no_number_ends_it(tmp_path):
     log = tmp_path / "log"
     words = ["train", "char_lm", *SMALL["char_lm"], *DIVERGING, "--strategy=mirrored"]
     process = start(["--devices=2", *words, "--out", tmp_path / "run"], log)
-    assert process.wait(120) == 2
+    assert process.wait(seconds(120)) == 2
     assert re.search(
         r"error: (The loss|Weights) became .* in round 1, at step", log.read_text()
     )

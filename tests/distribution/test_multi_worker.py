@@ -13,6 +13,7 @@ import pytest
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.training import devices, workers
 
+from ..machine import seconds
 from .processes import (
     DIVERGING,
     SMALL,
@@ -95,7 +96,7 @@ def test_a_taken_port_is_told():
             workers.meet([own], own)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_char_lm_is_that_of_one_process(tmp_path, base):
     chief, other = train_workers(["char_lm", *SMALL["char_lm"]], tmp_path / "two")
     assert_same_training(tmp_path / "two", reference("char_lm", base))
@@ -121,7 +122,7 @@ def test_workers_with_other_settings_are_refused(tmp_path):
     workers = start_workers(
         ["train", *settings], logs, each=lambda i: [f"--units-rnn={10 + i}"]
     )
-    codes = [worker.wait(120) for worker in workers]
+    codes = [worker.wait(seconds(120)) for worker in workers]
     assert codes == [2, 2], "\n".join(log.read_text() for log in logs)
     for log in logs:
         assert "error: The workers train by different settings" in log.read_text()
@@ -133,7 +134,7 @@ def test_a_loss_that_is_no_number_ends_all_workers(tmp_path):
     logs = [tmp_path / f"{i}.log" for i in range(2)]
     words = ["train", "char_lm", *SMALL["char_lm"], *DIVERGING]
     workers = start_workers([*words, "--out", tmp_path / "run"], logs)
-    codes = [worker.wait(120) for worker in workers]
+    codes = [worker.wait(seconds(120)) for worker in workers]
     said = [log.read_text() for log in logs]
     assert codes == [2, 2], "\n".join(said)
     for text in said:
@@ -160,15 +161,15 @@ def test_a_worker_is_killed_and_the_training_resumed(victim, uninterrupted, tmp_
         workers[victim].kill()
         survivor = 1 - victim
         killed = time.monotonic()
-        assert workers[survivor].wait(60) == 2
-        seconds = time.monotonic() - killed
+        assert workers[survivor].wait(seconds(60)) == 2
+        passed = time.monotonic() - killed
     finally:
         for worker in workers:
             worker.kill()
     said = logs[survivor].read_text()
     assert "error: Another worker has stopped or cannot be reached" in said
     assert "Start all of them again, with --resume" in said
-    assert seconds < 60
+    assert passed < seconds(60)
     rounds = len(state(run)[1])
     assert 3 <= rounds < 16, "it was not killed in the middle"
     if victim == 1:
@@ -179,12 +180,12 @@ def test_a_worker_is_killed_and_the_training_resumed(victim, uninterrupted, tmp_
         assert_same_training(run, uninterrupted)
 
 
-def wait_for_round(count, run, workers, timeout=120):
+def wait_for_round(count, run, workers):
     manifest = run / "checkpoint/manifest.json"
-    end = time.monotonic() + timeout
+    end = time.monotonic() + seconds(120)
     while time.monotonic() < end:
         if manifest.exists() and json.loads(manifest.read_text())["rounds"] >= count:
             return
         assert all(worker.poll() is None for worker in workers), "one ended early"
         time.sleep(0.05)
-    raise AssertionError(f"no round {count} in {timeout} seconds")
+    raise AssertionError(f"no round {count} in {seconds(120)} seconds")

@@ -1,13 +1,12 @@
 """kill -9 at any moment: `--resume` goes on and ends equal to the bit.
 
-SACCADE_KILLS says how many kills each app must survive at random moments (default 3;
-the figure of the README: 20), SACCADE_KILLS_SEED which ones. All kills of an app hit
-one and the same training: killed, resumed, killed, resumed ... until it ends. The kills
-are printed (`pytest -s`).
+SACCADE_KILLS says how many kills each kind of trainer must survive at random moments
+(default 3; the figure of the README: 20), SACCADE_KILLS_SEED which ones. All kills of
+a kind hit one and the same training: killed, resumed, killed, resumed ... until it
+ends. The kills are printed (`pytest -s`).
 """
 
 import collections
-import csv
 import json
 import logging
 import os
@@ -27,13 +26,15 @@ import pytest
 from saccade import apps
 from saccade.apps.core.errors import UserError
 
-from ..apps.expected import EXPECTED
+from ..apps.runs import assert_same_run
+from ..machine import seconds
 from . import victim
+from .kinds import IN_BOTH_TIERS, KINDS, settings_of
 
 KILLS = int(os.environ.get("SACCADE_KILLS", "3"))
 SEED = int(os.environ.get("SACCADE_KILLS_SEED", "0"))
 ROUNDS = 2 * KILLS
-PATIENCE = 300  # seconds without a word from a training
+PATIENCE = seconds(300)  # seconds without a word from a training
 
 
 class Victim:
@@ -119,59 +120,28 @@ def kill_once(arguments, folder, log, draw, phase, length):
     return hit
 
 
-def assert_same_run(got, expected):
-    """Everything a run leaves behind, but for the seconds and the logs."""
-    for name in ("config.json", "assets.json", "metrics.json"):
-        assert (got / name).read_text() == (expected / name).read_text(), name
-
-    def rows(folder):
-        with open(folder / "history.csv", newline="") as file:
-            return [{**row, "seconds": ""} for row in csv.DictReader(file)]
-
-    def state(folder):
-        (file,) = (folder / "checkpoint").glob("round-*.npz")
-        with np.load(file) as arrays:
-            return [arrays[name] for name in arrays.files]
-
-    assert rows(got) == rows(expected)
-    manifests = [
-        json.loads((f / "checkpoint/manifest.json").read_text())
-        for f in (got, expected)
-    ]
-    assert manifests[0]["rounds"] == manifests[1]["rounds"]
-    for a, b in zip(state(got), state(expected), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert not list(got.glob("**/.writing-*"))
-
-
-def arguments_of(name, folder, **settings):
-    settings = {
-        "preset": "tiny",
-        **EXPECTED[name].small,
-        "rounds": ROUNDS,
-        "steps": ROUNDS * 4,
-        "batch_size": 8,
-        "dropout": 0.2,
-        **settings,
-    }
+def arguments_of(kind, folder):
+    name, settings = settings_of(
+        kind, rounds=ROUNDS, steps=ROUNDS * 4, batch_size=8, dropout=0.2
+    )
+    settings = {"preset": "tiny", **settings}
     words = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
     return [name, "--out", str(folder), *words]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(apps.REGISTRY))
-def test_killed_at_random_moments(name, tmp_path):
+@pytest.mark.parametrize("kind", IN_BOTH_TIERS)
+def test_killed_at_random_moments(kind, tmp_path):
     log = tmp_path / "output"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    uninterrupted = Victim(arguments_of(name, whole), log)
+    uninterrupted = Victim(arguments_of(kind, whole), log)
     assert uninterrupted.listen_to_the_end() == 0, log.read_text()
     length = durations(uninterrupted.told)
 
-    draw = random.Random(f"{SEED} {name}")
+    draw = random.Random(f"{SEED} {kind}")
     phases = ["starting", "training", "validating", "writing", "moving"]
     hits = collections.Counter()
-    print(f"\n{name}: {KILLS} kills, SACCADE_KILLS_SEED={SEED}")
-    arguments = [*arguments_of(name, killed), "--resume"]
+    print(f"\n{kind}: {KILLS} kills, SACCADE_KILLS_SEED={SEED}")
+    arguments = [*arguments_of(kind, killed), "--resume"]
     for i in range(KILLS):
         # The last one when all is trained: then only the figures are missing.
         phase = draw.choice(phases) if i < KILLS - 1 else "evaluating"
@@ -183,7 +153,7 @@ def test_killed_at_random_moments(name, tmp_path):
     resumed = Victim(arguments, log)
     assert resumed.listen_to_the_end() == 0, log.read_text()
     assert_same_run(killed, whole)
-    app = apps.load(name)
+    app = apps.load(KINDS[kind][0])
     for a, b in zip(
         app.load(killed).model.get_weights(),
         app.load(whole).model.get_weights(),

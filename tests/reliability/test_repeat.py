@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import typer.testing
@@ -11,32 +12,48 @@ from saccade.apps.cli import cli, loading
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.settings.json_text import from_json
 
-from ..apps.expected import EXPECTED
-from .test_kill import assert_same_run
+from ..apps.runs import assert_same_run, train_shortly
+from ..groups import each_app, representatives
+from .kinds import app_and_config
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(apps.REGISTRY))
-def test_a_run_is_repeated_from_its_config(name, tmp_path):
-    app = apps.load(name)
-    config = dataclasses.replace(
-        app.presets["tiny"](),
-        **EXPECTED[name].small,
-        rounds=2,
-        steps=8,
-        batch_size=8,
-        dropout=0.2,
-        seed=5,
-    )
-    first = app.train(config, out=tmp_path / "first")
+def repeat(app, first, folder):
+    """Train again by what is written in a run's folder; nothing may differ."""
     written = (first.folder / "config.json").read_text("utf-8")
-    again = app.train(from_json(app.Config, written), out=tmp_path / "again")
+    again = app.train(from_json(app.Config, written), out=folder / "again")
     assert_same_run(again.folder, first.folder)
     assert again.metrics == first.metrics
     assert weights(again) == weights(first)
 
     other = dataclasses.replace(from_json(app.Config, written), seed=6)
-    assert weights(app.train(other, out=tmp_path / "other")) != weights(first)
+    assert weights(app.train(other, out=folder / "other")) != weights(first)
+
+
+@each_app(*representatives())
+def test_a_run_is_repeated_from_its_config(trained, tmp_path):
+    """A kind of trainer each: plain, and with a carried state."""
+    repeat(trained.app, trained.short.run, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def reinforced(tmp_path_factory):
+    """A `Short` training by REINFORCE."""
+    app, config = app_and_config("REINFORCE")
+    return app, train_shortly(app, config, tmp_path_factory.mktemp("reinforced"))
+
+
+def test_reinforce_is_repeated_from_its_config(reinforced, tmp_path):
+    app, short = reinforced
+    repeat(app, short.run, tmp_path)
+
+
+def test_reinforce_is_resumed(reinforced, tmp_path):
+    """Its baseline and the draws of its attention go on where they were."""
+    app, short = reinforced
+    killed = shutil.copytree(short.killed, tmp_path / "killed")
+    resumed = app.train(out=killed, resume=True)
+    assert_same_run(killed, short.run.folder)
+    assert weights(resumed) == weights(short.run)
 
 
 def weights(run):

@@ -1,25 +1,25 @@
 """The export through the loader of TF Serving: C++, no Python, XLA switched off."""
 
-import dataclasses
+import functools
 import importlib.util
 import json
 import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from saccade import apps
 from saccade.apps.captioning import APP
 
-from ..apps.expected import EXPECTED
-from ..apps.runs import moved_export
+from ..groups import each_app
+from ..machine import seconds
 
-pytestmark = pytest.mark.serving
+pytestmark = [pytest.mark.serving, pytest.mark.processes]
 
 SOURCE = pathlib.Path(__file__).with_name("sm_run.cc")
 
@@ -46,14 +46,9 @@ def sm_run(tmp_path_factory):
             *("-ldl", f"-Wl,-rpath,{folder}"),
         ],
         check=True,
-        timeout=300,
+        timeout=seconds(300),
     )
     return program
-
-
-@pytest.fixture(scope="session")
-def export(tmp_path_factory):
-    return moved_export("captioning", tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +61,7 @@ def pictures(tmp_path_factory):
         with Image.open(folder / f"{i}.png") as picture:
             picture.save(folder / f"{i}.jpg", quality=95)
     (folder / "torn.png").write_bytes(splits.test.files[0][:100])
-    return [folder / name for name in ("0.png", "0.jpg", "1.jpg", "torn.png")]
+    return tuple(folder / name for name in ("0.png", "0.jpg", "1.jpg", "torn.png"))
 
 
 def serve(program, folder, requests, scratch):
@@ -95,7 +90,7 @@ def serve(program, folder, requests, scratch):
         cwd=program.parent,
         env={"PATH": os.defpath, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
-        timeout=120,
+        timeout=seconds(120),
     )
     answers, outputs = [], {}
     for line in done.stdout.decode().splitlines():
@@ -115,15 +110,8 @@ def serve(program, folder, requests, scratch):
 # Every app
 
 
-@pytest.fixture(scope="session", params=sorted(apps.REGISTRY))
-def name(request):
-    return request.param
-
-
-def requests(name, app, loaded):
+def requests(trained):
     """signature -> a request of three rows."""
-    config = dataclasses.replace(app.presets["tiny"](), **EXPECTED[name].small)
-    good = EXPECTED[name].requests(app.data.load_data(config))
     draw = np.random.default_rng(0)
     # What no request of `serving_default` holds: drawn, by the type it has.
     drawn = {
@@ -133,29 +121,27 @@ def requests(name, app, loaded):
     }
     return {
         signature: {
-            given: good[given][:3]
-            if given in good
+            given: trained.good[given][:3]
+            if given in trained.good
             else drawn[spec.dtype]([3, *(size or 4 for size in spec.shape[1:])])
             for given, spec in function.structured_input_signature[1].items()
         }
-        for signature, function in loaded.signatures.items()
+        for signature, function in trained.signatures.items()
         if signature != "serving_xla"
     }
 
 
-def test_every_signature_answers_as_in_python(sm_run, name, tmp_path_factory, tmp_path):
-    export = moved_export(name, tmp_path_factory.getbasetemp())
-    loaded = tf.saved_model.load(str(export))
-    full = requests(name, apps.load(name), loaded)
-    assert full.keys() == EXPECTED[name].outputs.keys() - {"serving_xla"}
+def test_every_signature_answers_as_in_python(sm_run, trained, tmp_path):
+    full = requests(trained)
+    assert full.keys() == trained.expected.outputs.keys() - {"serving_xla"}
     asked = [
         (signature, {given: values[:rows] for given, values in request.items()})
         for signature, request in full.items()
         for rows in (3, 1, 0)
     ]
-    answers = serve(sm_run, export, asked, tmp_path)
+    answers = serve(sm_run, trained.export, asked, tmp_path)
     for (signature, request), got in zip(asked, answers, strict=True):
-        function = loaded.signatures[signature]
+        function = trained.signatures[signature]
         specs = function.structured_input_signature[1]
         tensors = {
             given: tf.constant(values, specs[given].dtype)
@@ -179,22 +165,25 @@ def test_every_signature_answers_as_in_python(sm_run, name, tmp_path_factory, tm
 # Captioning
 
 
-@pytest.fixture(scope="session")
-def posted(pictures):
-    return {"image_bytes": [p.read_bytes() for p in pictures]}
-
-
-@pytest.fixture(scope="session")
-def served(sm_run, export, posted, tmp_path_factory):
-    """The answer of the plain signature, XLA being off."""
-    scratch = tmp_path_factory.mktemp("request")
-    (outputs,) = serve(sm_run, export, [("serving_default", posted)], scratch)
+@functools.cache
+def ask(program, export, pictures):
+    """The answer of the plain signature, XLA being off, and the error of the other."""
+    posted = {"image_bytes": [p.read_bytes() for p in pictures]}
+    asked = [("serving_default", posted), ("serving_xla", posted)]
+    with tempfile.TemporaryDirectory() as scratch:
+        outputs, error = serve(program, export, asked, pathlib.Path(scratch))
     assert isinstance(outputs, dict), outputs
-    return outputs
+    return outputs, error
 
 
-def test_captions_equal_those_of_python(served, export, pictures):
-    answers = APP.load(export).predict(pictures)
+@pytest.fixture
+def served(sm_run, export, pictures):
+    return ask(sm_run, export, pictures)[0]
+
+
+@each_app("captioning")
+def test_captions_equal_those_of_python(served, trained, pictures):
+    answers = trained.loaded_export.predict(pictures)
     assert [a["ok"] for a in answers] == [True, True, True, False]
     assert answers[0]["caption"] != answers[2]["caption"], "the pictures do not matter"
     assert served["caption"].tolist() == [a["caption"] for a in answers]
@@ -207,6 +196,7 @@ def test_captions_equal_those_of_python(served, export, pictures):
             np.testing.assert_allclose(got, answer[name], rtol=1e-3, atol=1e-5)
 
 
+@each_app("captioning")
 def test_a_jpeg_is_not_taken_for_its_png(served):
     """One scene: nearly the same score, but the JPEG's own."""
     png, jpeg = served["score"][:2]
@@ -214,18 +204,22 @@ def test_a_jpeg_is_not_taken_for_its_png(served):
     np.testing.assert_allclose(png, jpeg, atol=1.0)
 
 
-def test_xla_works_in_python_and_is_refused_where_it_is_off(
-    sm_run, served, export, posted, tmp_path
-):
-    compiled = tf.saved_model.load(str(export)).signatures["serving_xla"]
-    answer = compiled(image_bytes=tf.constant(posted["image_bytes"]))
+@each_app("captioning")
+@pytest.mark.slow
+def test_xla_works_in_python(served, signatures, pictures):
+    contents = tf.constant([p.read_bytes() for p in pictures])
+    answer = signatures["serving_xla"](image_bytes=contents)
     assert [c.decode() for c in answer["caption"].numpy()] == served["caption"].tolist()
     np.testing.assert_allclose(answer["score"], served["score"], rtol=1e-3, atol=1e-4)
 
-    (error,) = serve(sm_run, export, [("serving_xla", posted)], tmp_path)
-    assert "XLA compilation disabled" in error
+
+@each_app("captioning")
+def test_xla_is_refused_where_it_is_off(sm_run, export, pictures):
+    assert "XLA compilation disabled" in ask(sm_run, export, pictures)[1]
 
 
-def test_a_wrong_signature_is_an_error(sm_run, export, posted, tmp_path):
+@each_app("captioning")
+def test_a_wrong_signature_is_an_error(sm_run, export, pictures, tmp_path):
+    posted = {"image_bytes": [pictures[0].read_bytes()]}
     (error,) = serve(sm_run, export, [("step", posted)], tmp_path)
     assert "no signature step" in error

@@ -20,7 +20,7 @@ from saccade.apps.core.serving import server
 from saccade.apps.core.serving.client import Client
 
 from ..apps.answers import assert_same
-from ..apps.runs import moved_export
+from ..apps.runs import trained
 from .asked import in_process, newer_export, requests_of
 
 PROGRAM = "tensorflow_model_server"
@@ -43,7 +43,7 @@ def models(tmp_path_factory):
     """A folder with the export of every app as version 1."""
     folder = tmp_path_factory.mktemp("tensorflow_serving")
     for name in REGISTRY:
-        exported = moved_export(name, tmp_path_factory.getbasetemp())
+        exported = trained(name, tmp_path_factory.getbasetemp()).export
         shutil.copytree(exported, folder / name / "1")
     server.write_server_files(folder, {})
     return folder

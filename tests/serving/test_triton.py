@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ..apps.answers import assert_same
-from ..apps.runs import moved_export
+from ..apps.runs import trained
 from ..benchmark import load_benchmark
 from . import triton
 from .asked import in_process, newer_export, requests_of
@@ -34,7 +34,7 @@ def name(request, environment):
 
 @pytest.fixture(scope="module")
 def export(name, tmp_path_factory):
-    return moved_export(name, tmp_path_factory.getbasetemp())
+    return trained(name, tmp_path_factory.getbasetemp()).export
 
 
 @pytest.fixture(scope="module")

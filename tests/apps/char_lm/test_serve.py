@@ -15,7 +15,13 @@ from saccade.apps.core.app import App
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.run import Run
 
-from ..runs import moved_export
+from ...groups import of_apps
+from ...machine import seconds
+
+
+@pytest.fixture(**of_apps("char_lm"))
+def name(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +129,8 @@ def test_there_is_no_picture_of_an_answer(run):
         run.draw([], [])
 
 
-def test_an_export_takes_what_a_request_can_hold(tmp_path_factory):
-    from saccade.apps import load
-
-    export = load("char_lm").load(
-        moved_export("char_lm", tmp_path_factory.getbasetemp())
-    )
+def test_an_export_takes_what_a_request_can_hold(trained):
+    export = trained.loaded_export
     (short,) = export.predict(["import "], length=5, seed=4, temperature=0.0)
     assert short["length"] == 5
     with pytest.raises(UserError, match="decodes as it was exported; received top_k"):
@@ -139,16 +141,16 @@ def test_an_export_takes_what_a_request_can_hold(tmp_path_factory):
     assert parts == ["import ", short["continuation"], "\n"]
 
 
-def test_the_streaming_client_of_the_docstring_works(tmp_path_factory):
-    folder = moved_export("char_lm", tmp_path_factory.getbasetemp())
+@pytest.mark.processes
+def test_the_streaming_client_of_the_docstring_works(export):
     text = inspect.getdoc(serve)
     begin = text.index("    import sys")
     client = textwrap.dedent(text[begin:])
     done = subprocess.run(
-        [sys.executable, "-I", "-c", client, folder, "def main(", "30"],
+        [sys.executable, "-I", "-c", client, export, "def main(", "30"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds(120),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("def main(")

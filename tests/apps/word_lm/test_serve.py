@@ -12,15 +12,12 @@ from saccade.apps.word_lm import APP, data, serve
 from saccade.apps.word_lm.config import Decode, tiny
 from saccade.apps.word_lm.words import Words
 
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return APP.train(tiny(), out=tmp_path_factory.mktemp("run") / "word_lm")
+from ...groups import of_apps
 
 
-@pytest.fixture(scope="module")
-def export(run, tmp_path_factory):
-    return run.export(tmp_path_factory.mktemp("export"))
+@pytest.fixture(**of_apps("word_lm"))
+def name(request):
+    return request.param
 
 
 GOOD = "the cat , which already saw the old boats , was hungry ."
@@ -145,8 +142,7 @@ def test_a_missing_file_spoils_no_other(run, tmp_path):
             list(serve.terminal_parts(run, [tmp_path / "none"], options))
 
 
-def test_export_scores_and_steps_alike(run, export):
-    signatures = tf.saved_model.load(str(export)).signatures
+def test_export_scores_and_steps_alike(run, signatures):
     lines = [GOOD, BAD, "", "an unheard zebra"]
     told = signatures["score"](text=tf.constant(lines))
     here = run.predict(["\n".join(lines)], score=True)
@@ -177,9 +173,9 @@ def test_export_scores_and_steps_alike(run, export):
     assert total == pytest.approx(here[0]["log_prob"], rel=1e-4)
 
 
-def test_export_continues_as_the_run_does(run, export):
+def test_export_continues_as_the_run_does(run, trained):
     prompts = ["the cat , which", "", "\xff"]
-    loaded = APP.load(export)
+    loaded = trained.loaded_export
     assert loaded.predict(prompts, seed=1) == run.predict(prompts, seed=1)
     with pytest.raises(UserError, match="score"):
         loaded.predict(prompts, score=True)

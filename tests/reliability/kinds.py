@@ -1,0 +1,37 @@
+"""The kinds of trainers. What holds for one app of a kind holds for all."""
+
+import dataclasses
+
+import pytest
+
+from saccade import apps
+
+from ..apps.expected import EXPECTED
+
+# kind -> an app, and settings besides.
+KINDS = {
+    "plain": ("captioning", {}),
+    "carried state": ("char_lm", {}),
+    "REINFORCE": ("captioning", {"attention": "hard"}),
+}
+
+# For what takes many processes: `make test` has the quickest kind, `make test-slow` the
+# others.
+IN_BOTH_TIERS = [
+    pytest.param(kind, marks=[] if kind == "carried state" else pytest.mark.slow)
+    for kind in KINDS
+]
+
+
+def settings_of(kind, **settings):
+    """The app's name, and the settings that make its preset `tiny` of this kind and
+    its data small."""
+    name, more = KINDS[kind]
+    return name, {**EXPECTED[name].small, **more, **settings}
+
+
+def app_and_config(kind, **settings):
+    """The app, and a Config by `settings_of`."""
+    name, settings = settings_of(kind, **settings)
+    app = apps.load(name)
+    return app, dataclasses.replace(app.presets["tiny"](), **settings)
