@@ -1,14 +1,20 @@
 """Applications of `saccade.layers`: one folder per task, all of one shape.
 
-This module is the registry through which the command line finds an app. It
-imports no TensorFlow: an app is loaded when it is asked for, not when it is listed.
+This module is the registry through which the command line finds an app: a folder beside
+it with a `config.py`. It imports no TensorFlow: an app is loaded when it is used, not
+when it is listed.
+
+What `config.py` offers to the registry:
+    SUMMARY: the task in one sentence, as `saccade list` prints it.
+    READS: what `saccade predict` hands to the app: "files", by their names, or "texts",
+        which are also taken from --prompt and standard input.
 """
 
 if not __name__.startswith("saccade."):
     raise ImportError("import saccade.apps")
 
-import dataclasses
 import importlib
+import pathlib
 import typing
 
 from .core.errors import UserError, nearest
@@ -19,55 +25,12 @@ if typing.TYPE_CHECKING:
     from .core.app import App
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One line of the registry.
-
-    Attributes:
-        module: the name of the app's package inside `saccade.apps`.
-        summary: the task in one sentence, as `saccade list` prints it.
-        reads: what `saccade predict` hands to the app: "files", by their names, or
-            "texts", which are also taken from --prompt and standard input.
-    """
-
-    module: str
-    summary: str
-    reads: str = "files"
+def find_apps(folder: pathlib.Path) -> tuple[str, ...]:
+    """The names of the apps in a folder, sorted: its subfolders with a config.py."""
+    return tuple(sorted(path.parent.name for path in folder.glob("*/config.py")))
 
 
-REGISTRY: dict[str, Entry] = {
-    "captioning": Entry(
-        module="captioning",
-        summary="a picture goes in, a sentence comes out, with a map of where the "
-        "network looked for every word",
-    ),
-    "char_lm": Entry(
-        module="char_lm",
-        summary="a text goes in, its continuation comes out, a character at a time",
-        reads="texts",
-    ),
-    "word_lm": Entry(
-        module="word_lm",
-        summary="a sentence goes in, its probability comes out, or its continuation, a "
-        "word at a time",
-        reads="texts",
-    ),
-}
-
-
-def entry(name: str) -> Entry:
-    """Looks an app up by its name.
-
-    Raises:
-        UserError: no app has this name; the message lists those that exist.
-    """
-    if name not in REGISTRY:
-        known = ", ".join(sorted(REGISTRY))
-        raise UserError(
-            f"expected the name of an app, one of: {known}; received {name!r}."
-            f"{nearest(name, REGISTRY)}"
-        )
-    return REGISTRY[name]
+REGISTRY = find_apps(pathlib.Path(__file__).parent)
 
 
 def load(name: str) -> "App":
@@ -76,8 +39,8 @@ def load(name: str) -> "App":
     Raises:
         UserError: no app has this name; the message lists those that exist.
     """
-    module = importlib.import_module(f".{entry(name).module}", __name__)
-    return module.APP
+    _check(name)
+    return importlib.import_module(f".{name}", __name__).APP
 
 
 def load_config_module(name: str) -> "types.ModuleType":
@@ -86,4 +49,13 @@ def load_config_module(name: str) -> "types.ModuleType":
     Raises:
         UserError: no app has this name; the message lists those that exist.
     """
-    return importlib.import_module(f".{entry(name).module}.config", __name__)
+    _check(name)
+    return importlib.import_module(f".{name}.config", __name__)
+
+
+def _check(name):
+    if name not in REGISTRY:
+        raise UserError(
+            f"expected the name of an app, one of: {', '.join(REGISTRY)}; received "
+            f"{name!r}.{nearest(name, REGISTRY)}"
+        )

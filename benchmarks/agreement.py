@@ -174,27 +174,27 @@ class Question:
         return len(self.words) - 3
 
 
-def questions(per_distance, draw):
+def draw_questions(per_distance, draw):
     """For each distance `per_distance` sentences: singular and plural, with and without
     attractors equally often, in random order."""
-    asked = []
+    questions = []
     for distance in DISTANCES:
         for i in range(per_distance):
             number, other = i % 2, bool(i // 2 % 2)
             subject = draw.integers(len(NOUNS) // 2, len(NOUNS))
             between = clause(distance, 1 - number if other else number, draw)
             words = sentence(subject, number, between, draw)
-            asked.append(Question(words, distance, number, other))
-    return [asked[i] for i in draw.permutation(len(asked))]
+            questions.append(Question(words, distance, number, other))
+    return [questions[i] for i in draw.permutation(len(questions))]
 
 
-def answers(model, asked, rows=64):
+def answers(model, questions, rows=64):
     """For each question whether `model` finds the right verb likelier.
 
     The questions are read one after the other, in `rows` streams, the state carried
     from one to the next: as in training, no network is told where a sentence begins.
     """
-    shares = [asked[row::rows] for row in range(rows)]
+    shares = [questions[row::rows] for row in range(rows)]
     streams = [[IDS[w] for q in share for w in q.words] for share in shares]
     longest = max(map(len, streams))
     tokens = np.array([s + [0] * (longest - len(s)) for s in streams], np.int32)
@@ -217,7 +217,7 @@ def answers(model, asked, rows=64):
             plural = lean[row, begin + q.verb - 1] > 0
             right[id(q)] = bool(plural) == bool(q.number)
             begin += len(q.words)
-    return np.array([right[id(q)] for q in asked])
+    return np.array([right[id(q)] for q in questions])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,19 +272,19 @@ class Splits:
     validation: Text
 
 
-def measure(config, splits, asked):
+def measure(config, splits, questions):
     """Train one network; returns (right bool (questions,), validation nats)."""
     keras.utils.set_random_seed(config.seed)
     model = build_language_model(len(WORDS), config)
     with tempfile.TemporaryDirectory() as folder:
         fit(model, config, None, splits, folder, False, lambda config: None)
-    return answers(model, asked), loss_meter(model)(splits.validation)
+    return answers(model, questions), loss_meter(model)(splits.validation)
 
 
-def accuracy(right, asked, other):
+def accuracy(right, questions, other):
     """Share of right answers at each distance, of one half of the questions."""
-    halves = np.array([q.other == other for q in asked])
-    distances = np.array([q.distance for q in asked])
+    halves = np.array([q.other == other for q in questions])
+    distances = np.array([q.distance for q in questions])
     return [float(right[halves & (distances == d)].mean()) for d in DISTANCES]
 
 
@@ -389,7 +389,7 @@ def main(words=None):
 
     started = time.perf_counter()
     draw = np.random.default_rng(0)
-    asked = questions(per_distance, draw)
+    questions = draw_questions(per_distance, draw)
     parameters = parameters_of("lstm", units)
     sizes = {cell: units_for(cell, parameters) for cell in CELLS}
     rows = []
@@ -406,7 +406,7 @@ def main(words=None):
             config = Config(cell, sizes[cell], steps, seed)
             if arguments.toy:
                 config = dataclasses.replace(config, batch_size=4, steps_per_call=2)
-            right, nats = measure(config, splits, asked)
+            right, nats = measure(config, splits, questions)
             rows.append(
                 {
                     "cell": cell,
@@ -415,8 +415,8 @@ def main(words=None):
                     "parameters": parameters_of(cell, sizes[cell]),
                     "validation_nats": nats,
                     "seconds": round(time.perf_counter() - before, 1),
-                    "same_number": accuracy(right, asked, False),
-                    "attractors": accuracy(right, asked, True),
+                    "same_number": accuracy(right, questions, False),
+                    "attractors": accuracy(right, questions, True),
                 }
             )
     config = dataclasses.asdict(config)

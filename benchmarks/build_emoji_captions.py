@@ -66,7 +66,7 @@ def read_names(packages, language):
         with tarfile.open(packages / package) as archive:
             stored = f"package/{kind}/{language}/annotations.json"
             found = json.load(archive.extractfile(stored))[kind]["annotations"]
-        names |= {plain(emoji): told for emoji, told in found.items()}
+        names |= {plain(emoji): annotation for emoji, annotation in found.items()}
     return names
 
 
@@ -78,8 +78,10 @@ def describe(entry, part, names):
         names: per language, the result of `read_names`.
     """
     emoji = plain("".join(chr(int(code, 16)) for code in part["unified"].split("-")))
-    told = {language: names[language].get(emoji, {}) for language in LANGUAGES}
-    if not part["has_img_google"] or not all("tts" in said for said in told.values()):
+    annotations = {language: names[language].get(emoji, {}) for language in LANGUAGES}
+    if not part["has_img_google"] or not all(
+        "tts" in annotation for annotation in annotations.values()
+    ):
         return None
     name = part["unified"].lower()
     is_variant = part is not entry
@@ -92,9 +94,9 @@ def describe(entry, part, names):
         "twemoji": int(not is_variant),
         "category": entry["category"],
         "subcategory": entry["subcategory"],
-        **{language: said["tts"][0] for language, said in told.items()},
-        "keywords_en": "|".join(told["en"].get("default", [])),
-        "keywords_zh": "|".join(told["zh"].get("default", [])),
+        **{lang: found["tts"][0] for lang, found in annotations.items()},
+        "keywords_en": "|".join(annotations["en"].get("default", [])),
+        "keywords_zh": "|".join(annotations["zh"].get("default", [])),
     }
 
 

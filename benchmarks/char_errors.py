@@ -41,10 +41,10 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
+from ngram import NGram
 
 from saccade import apps
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.ngram import NGram
 from saccade.apps.core.report import plot
 from saccade.apps.core.tasks.language.streams import Text, state_names
 
@@ -74,7 +74,7 @@ def log_probs(model, text, rows=32, warm_up=1000, window=250):
     """Natural-log probability of every token of `text` under a network.
 
     The text is read in `rows` streams at once, each of which begins `warm_up` tokens
-    before its own part, so that every token is told with a state behind it.
+    before its own part, so that every token is predicted with a state behind it.
 
     Args:
         model: as `build_language_model` makes it.
@@ -105,7 +105,7 @@ def log_probs(model, text, rows=32, warm_up=1000, window=250):
     places = np.clip(places, 0, len(text) - 2)
     states = [tf.zeros([rows, model.input[name].shape[-1]]) for name in names]
     ids, begins = text.ids, text.begins
-    told = np.full(len(text), np.nan)
+    log_p = np.full(len(text), np.nan)
     for step in range(steps):
         now = slice(step * window, (step + 1) * window)
         here = places[:, now]
@@ -115,9 +115,9 @@ def log_probs(model, text, rows=32, warm_up=1000, window=250):
             tf.constant(ids[here + 1]),
             states,
         )
-        told[here[own[:, now]] + 1] = found.numpy()[own[:, now]]
-    told[begins] = np.nan
-    return told
+        log_p[here[own[:, now]] + 1] = found.numpy()[own[:, now]]
+    log_p[begins] = np.nan
+    return log_p
 
 
 def class_of(text, rare):
@@ -205,7 +205,7 @@ def analyse(model, characters, train, test):
         train, test: `core.tasks.language.streams.Text` in the ids of `characters`.
     """
     text, train_text = spelled(test.ids, characters), spelled(train.ids, characters)
-    told = ~test.begins
+    predicted = ~test.begins
     network_log = log_probs(model, test)
     network = np.exp(network_log)
     ngrams, nats = [], []
@@ -213,15 +213,15 @@ def analyse(model, characters, train, test):
         log = NGram(order, "kneser_ney").fit(train.ids, characters.size)
         log = log.log_probs(test.ids)
         ngrams.append(np.exp(log))
-        nats.append(-float(log[told].mean()))
+        nats.append(-float(log[predicted].mean()))
     ngrams = np.array(ngrams)
-    network[~told] = ngrams[:, ~told] = 1  # Nobody's errors.
+    network[~predicted] = ngrams[:, ~predicted] = 1  # Nobody's errors.
     best = int(np.argmin(nats))
 
     wrong = network < RIGHT
-    total = int(told.sum())
+    total = int(predicted.sum())
 
-    def beside(other_wrong, where=told):
+    def beside(other_wrong, where=predicted):
         """Numbers of errors among the characters `where`."""
         return {
             "network": int((wrong & where).sum()),
@@ -242,7 +242,7 @@ def analyse(model, characters, train, test):
     kinds = class_of(text, rare)
     classes = []
     for i, name in enumerate(CLASSES):
-        where = told & (kinds == i)
+        where = predicted & (kinds == i)
         if where.any():
             row = {"class": name, "characters": int(where.sum())}
             row["network_p"] = float(network[where].mean())
@@ -251,7 +251,7 @@ def analyse(model, characters, train, test):
 
     singles = []
     for c in sorted(set(text) - rare):
-        where = told & (test.ids == characters.ids(c)[0])
+        where = predicted & (test.ids == characters.ids(c)[0])
         if where.sum() >= RARE_CHARACTER:
             mean = [float(p[where].mean()) for p in (network, ngrams[best])]
             singles.append({"character": c, "network_p": mean[0], "ngram_p": mean[1]})
@@ -261,12 +261,14 @@ def analyse(model, characters, train, test):
     return {
         "characters": total,
         "training_characters": len(train),
-        "network_nats": -float(network_log[told].mean()),
+        "network_nats": -float(network_log[predicted].mean()),
         "best_order": ORDERS[best],
         "orders": orders,
         "classes": classes,
         "singles": singles,
-        "causes": [{"cause": n, "errors": int((e & told).sum())} for n, e in found],
+        "causes": [
+            {"cause": n, "errors": int((e & predicted).sum())} for n, e in found
+        ],
     }
 
 

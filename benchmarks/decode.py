@@ -52,7 +52,8 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from saccade.apps.captioning import APP, serve
+from saccade.apps.captioning import APP
+from saccade.apps.captioning.decode import begin
 from saccade.apps.core.inputs.vocabulary import Vocabulary
 from saccade.layers import decoding
 
@@ -86,14 +87,14 @@ class Task:
         return self.config.max_length
 
     def begin(self, pixels, ends):
-        """`serve.begin` with the ends as planned; the step's number joins the state."""
-        step, state = serve.begin(self.model, self.config, pixels, self.beam)
+        """`begin` with the ends as planned; the step's number joins the state."""
+        step, state = begin(self.model, self.config, pixels, self.beam)
         ends = tf.repeat(ends, self.beam)
 
         def planned_step(tokens, state):
             t, inner = state
-            logits, inner, *looked = step(tokens, inner)
-            return self.plan(logits, t == ends), (t + 1, inner), *looked
+            logits, inner, *attention = step(tokens, inner)
+            return self.plan(logits, t == ends), (t + 1, inner), *attention
 
         return planned_step, (tf.zeros([tf.shape(pixels)[0]], tf.int32), state)
 
@@ -169,12 +170,12 @@ def batched(task):
 
 
 def tutorial_step(task):
-    say = greedy_loop if task.beam == 1 else beam_loop
+    decode_one = greedy_loop if task.beam == 1 else beam_loop
 
     def run():
         one = [slice(i, i + 1) for i in range(len(task.pixels))]
-        said = [say(task, task.pixels[i], task.ends[i]) for i in one]
-        return np.concatenate(said)
+        captions = [decode_one(task, task.pixels[i], task.ends[i]) for i in one]
+        return np.concatenate(captions)
 
     return run
 
@@ -205,17 +206,17 @@ def greedy_loop(task, pixels, ends):
     """One call of `step` per word, for all `pixels` at once."""
     step, state = task.begin(tf.constant(pixels), tf.constant(ends))
     tokens = task.start(len(pixels))
-    said = np.full((len(pixels), task.max_length), task.vocabulary.pad)
+    captions = np.full((len(pixels), task.max_length), task.vocabulary.pad)
     done = np.zeros(len(pixels), bool)
     for t in range(task.max_length):
         logits, state, *_ = step(tokens, state)
         chosen = np.argmax(logits.numpy(), axis=-1)
-        said[:, t] = np.where(done, task.vocabulary.pad, chosen)
+        captions[:, t] = np.where(done, task.vocabulary.pad, chosen)
         done |= chosen == task.vocabulary.end
         if done.all():
             break
         tokens = tf.constant(chosen, tf.int32)
-    return said
+    return captions
 
 
 def beam_loop(task, pixels, ends):
@@ -224,27 +225,27 @@ def beam_loop(task, pixels, ends):
     state = decoding.repeat_rows(state, task.beam)
     tokens = task.start(task.beam)
     totals = np.array([0.0] + [NEVER] * (task.beam - 1))
-    said = np.full((task.beam, task.max_length), task.vocabulary.pad)
+    captions = np.full((task.beam, task.max_length), task.vocabulary.pad)
     for t in range(task.max_length):
         logits, state, *_ = step(tokens, state)
         log_probs = tf.nn.log_softmax(logits).numpy()
         grown = (totals[:, None] + log_probs).ravel()
         best = np.argsort(-grown)[: task.beam]
         parents, chosen = np.divmod(best, log_probs.shape[1])
-        totals, said = grown[best], said[parents]
-        said[:, t] = chosen
+        totals, captions = grown[best], captions[parents]
+        captions[:, t] = chosen
         if (chosen == task.vocabulary.end).all():  # All end at the same step here.
             break
         tokens = tf.constant(chosen, tf.int32)
         follow = functools.partial(tf.gather, indices=parents)
         state = tf.nest.map_structure(follow, state)
-    return said[:1]
+    return captions[:1]
 
 
 def sentence_loop(task, predict):
     """One picture at a time, the whole sentence so far for every word."""
     encoder, own = task.model.get_layer("encoder"), task.vocabulary
-    said = np.full((len(task.pixels), task.max_length), own.pad)
+    captions = np.full((len(task.pixels), task.max_length), own.pad)
     for i, picture in enumerate(task.pixels):
         regions = encoder(picture[None], training=False)
         sentence = [own.start]
@@ -253,8 +254,8 @@ def sentence_loop(task, predict):
             sentence.append(int(np.argmax(logits[0].numpy())))
             if sentence[-1] == own.end:
                 break
-        said[i, : len(sentence) - 1] = sentence[1:]
-    return said
+        captions[i, : len(sentence) - 1] = sentence[1:]
+    return captions
 
 
 def sentence_decoder(model):
@@ -290,7 +291,7 @@ def contestants(task, few):
 def measure(task, few, repeats):
     """A list of rows, one per contestant; the first is the measure of `same`."""
     entries = contestants(task, few)
-    said = [run() for *_, run in entries]  # Also traces and compiles.
+    captions = [run() for *_, run in entries]  # Also traces and compiles.
     times = [[] for _ in entries]
     order = np.random.default_rng(0)
     for _ in range(repeats):
@@ -308,10 +309,10 @@ def measure(task, few, repeats):
             "fastest": min(seconds),
             "slowest": max(seconds),
             "captions_per_second": len(part.pixels) / statistics.median(seconds),
-            "same_captions": share_equal(tokens, said[0], task.vocabulary.end),
+            "same_captions": share_equal(tokens, captions[0], task.vocabulary.end),
         }
         for (who, form, part, _), seconds, tokens in zip(
-            entries, times, said, strict=True
+            entries, times, captions, strict=True
         )
     ]
 

@@ -336,7 +336,7 @@ def loop_sampling(model, batch, length):
 
     def run():
         states = {n: tf.zeros([batch, model.input[n].shape[-1]]) for n in names}
-        tokens, said = np.ones(batch, np.int32), []
+        tokens, written = np.ones(batch, np.int32), []
         for _ in range(length):
             given = {"tokens": tf.constant(tokens[:, None]), "reset": never}
             outputs = model({**given, **states})
@@ -344,8 +344,8 @@ def loop_sampling(model, batch, length):
             chances = tf.nn.softmax(outputs["logits"][:, 0] / TEMPERATURE).numpy()
             reached = chances.cumsum(axis=1) > draw.random((batch, 1))
             tokens = reached.argmax(axis=1).astype(np.int32)
-            said.append(tokens)
-        return np.stack(said, axis=1).shape
+            written.append(tokens)
+        return np.stack(written, axis=1).shape
 
     return run
 

@@ -3,7 +3,7 @@
     python benchmarks/rank.py --data "$SACCADE_DATA/pos_ner_zh_peoples_daily_199801"
 
 trains `word_lm` on the first 90 % of a Chinese text, makes 200 pairs of a right and a
-wrong sentence from the rest (`saccade.apps.word_lm.confusions` says how), and prints
+wrong sentence from the rest (`confusions` beside this file says how), and prints
 the share of pairs in which the right one gets the higher score; then the lectures' own
 pair. About 5 minutes on 2 cores, and needs: pip install pypinyin
 
@@ -27,11 +27,12 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import confusions
 import rich.console
 import rich.table
 
-from saccade.apps.core.settings.fields import parse_overrides
-from saccade.apps.word_lm import APP, confusions, data, serve
+from saccade.apps.core.settings.command_line import parse_overrides
+from saccade.apps.word_lm import APP, data, serve
 from saccade.apps.word_lm.words import tokenize
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "rank.json"
@@ -73,7 +74,7 @@ def pairs_of(config, count):
 def measure(run, pairs):
     """Per kind of pair the percentages ranked right, and the scores of every pair."""
     lines = [line for _, *both in pairs for line in both]
-    told = serve.score_lines(run.model, run.assets, lines)
+    answers = serve.score_lines(run.model, run.assets, lines)
     rows = [
         {
             "kind": kind,
@@ -82,7 +83,9 @@ def measure(run, pairs):
             "scores": [right["rank_score"], wrong["rank_score"]],
             "log_probs": [right["log_prob"], wrong["log_prob"]],
         }
-        for (kind, _, _), right, wrong in zip(pairs, told[::2], told[1::2], strict=True)
+        for (kind, _, _), right, wrong in zip(
+            pairs, answers[::2], answers[1::2], strict=True
+        )
     ]
     shares = {}
     for kind in ("all", *confusions.KINDS):
@@ -122,10 +125,10 @@ def main(arguments=None):
             f"{share['log_probs']:.1f}",
         )
     console.print(table)
-    for said in lecture:
+    for answer in lecture:
         console.print(
-            f"{said['line']}  score {said['rank_score']:.2f}, "
-            f"perplexity {said['perplexity']:.0f}, {said['unknown']} <UNK>"
+            f"{answer['line']}  score {answer['rank_score']:.2f}, "
+            f"perplexity {answer['perplexity']:.0f}, {answer['unknown']} <UNK>"
         )
     console.print("held-out text:", run.metrics)
     for row in rows:

@@ -30,8 +30,9 @@ import rich.console
 import rich.table
 
 from saccade import apps
-from saccade.apps.core.settings.fields import parse_overrides
-from saccade.apps.core.training import devices, loop
+from saccade.apps.core.settings.command_line import parse_overrides
+from saccade.apps.core.training import loop, workers
+from saccade.apps.core.training.feeding import feed
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 PRESETS = {"captioning": "pictures", "char_lm": "default"}
@@ -69,7 +70,7 @@ def work(app, preset, options, rounds):
             on_epoch_end=lambda epoch, logs: moments.append(time.perf_counter()),
         )
         model.fit(
-            devices.feed(strategy, batches, 0),
+            feed(strategy, batches, 0),
             epochs=1 + rounds,  # The first one builds the graph.
             steps_per_epoch=steps,
             callbacks=[note],
@@ -81,8 +82,8 @@ def work(app, preset, options, rounds):
             (end - begin) / steps for begin, end in zip(begins, ends, strict=True)
         )
         epoch = steps_of_a_pass(app, config, the_app.data.load_data(config))
-        devices.wait(strategy)
-        if devices.is_chief(strategy):
+        workers.wait(strategy)
+        if workers.is_chief(strategy):
             print(json.dumps({"seconds": step * epoch, "steps": epoch, "step": step}))
         sys.exit()
 
@@ -114,10 +115,10 @@ def measure(count, cores, **task_of_all):
         )
         # Before it has started a thread: all of them stay on that core.
         os.sched_setaffinity(workers[-1].pid, {cores[i]})
-    said = [worker.communicate() for worker in workers]
+    outputs = [worker.communicate() for worker in workers]
     if any(worker.returncode for worker in workers):
-        sys.exit("\n".join(errors for _, errors in said))
-    return json.loads(said[0][0].splitlines()[-1])
+        sys.exit("\n".join(errors for _, errors in outputs))
+    return json.loads(outputs[0][0].splitlines()[-1])
 
 
 def free_port():
@@ -170,8 +171,8 @@ def main(arguments):
                     other: seconds / (count * got["seconds"])
                     for other, seconds in alone.items()
                 }
-            told = ", ".join(f"{s:.0%} of {other}" for other, s in shares.items())
-            table.add_row(app, row, f"{got['seconds']:.2f}", told)
+            efficiency = ", ".join(f"{s:.0%} of {other}" for other, s in shares.items())
+            table.add_row(app, row, f"{got['seconds']:.2f}", efficiency)
             results.append({"app": app, "row": row, **got, "efficiency": shares})
     rich.console.Console().print(table)
     if not arguments.toy:

@@ -92,7 +92,7 @@ def requests_of(name):
 
 def measure(environment, name, exported, seconds):
     """Rows of the table, a list of dicts, for one app."""
-    asked, rows = requests_of(name), []
+    requests, rows = requests_of(name), []
     for form, batching in FORMS.items():
         with tempfile.TemporaryDirectory() as scratch:
             repository = pathlib.Path(scratch) / "repository"
@@ -100,7 +100,7 @@ def measure(environment, name, exported, seconds):
             triton.add_version(folder, exported, 1)
             with triton.serve(repository, environment) as server:
                 for door, clients in itertools.product(("rest", "grpc"), CLIENTS):
-                    task = (environment, server, door, name, asked, clients)
+                    task = (environment, server, door, name, requests, clients)
                     triton.ask_all(*task, seconds=min(2, seconds))  # warms it up
                     before = server.statistics(name)
                     report = triton.ask_all(*task, seconds=seconds)

@@ -30,11 +30,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import rich.console
 import rich.table
+from ngram import NGram
 
 from saccade.apps.char_lm import APP
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.settings.fields import from_json
-from saccade.apps.core.training.loop import write_text
+from saccade.apps.core.files.whole import write_text
+from saccade.apps.core.settings.json_text import from_json
 
 CELLS, LEVELS = ("elman", "lstm", "gru"), (1, 2, 3)
 FILE = "war_and_peace/warpeace_input.txt"
@@ -135,8 +136,6 @@ def row(folder):
 
 def count_ngrams(order, smoothing, splits, path):
     """The row of an n-gram model; its "parameters" are the n-grams it has counted."""
-    from saccade.apps.core.ngram import NGram
-
     began = time.perf_counter()
     model = NGram(order, smoothing).fit(splits.train.ids, splits.characters.size)
 

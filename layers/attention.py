@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from .masks import expect_mask
 from .products import multiply
-from .recurrent import expect_mask
 
 
 @keras.saving.register_keras_serializable(package="saccade")

@@ -3,16 +3,9 @@
 import keras
 from keras import ops, tree
 
-from .products import multiply
-from .recurrent import (
-    Recurrent,
-    WrapperCell,
-    current_memory,
-    expect_cell,
-    expect_mask,
-    memory_set,
-    step_weight,
-)
+from .cells import WrapperCell, current_memory, expect_cell, memory_set, step_weight
+from .masks import expect_mask, expect_padded
+from .recurrent import Recurrent
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -87,17 +80,12 @@ class AttentionCell(WrapperCell):
                 "picture's features into one dimension of regions."
             )
 
-    def call(self, inputs, states, training=False):
-        return self.fast_step(
-            multiply, inputs, states, self.step_weights(training), training
-        )
-
     @property
-    def may_be_fast(self):
+    def is_fast(self):
         # What is drawn in a step would be drawn again by the backward loop.
-        return super().may_be_fast and not self.attention.draws
+        return super().is_fast and not self.attention.draws
 
-    def step_weights(self, training=False):
+    def step_weights(self, training=False, h=None):
         weights = {
             "attention": self.attention.step_weights(),
             "cell": self.inner_weights(training),
@@ -194,6 +182,13 @@ class AttentionRNN(Recurrent):
                     f"AttentionRNN always returns sequences and states; received "
                     f"{fixed}=False. Take what you need from the dict it returns."
                 )
+        for refused in ("stateful", "trainable_state"):
+            if kwargs.get(refused):
+                raise ValueError(
+                    f"AttentionRNN expected no {refused}=True: its states start from "
+                    "the memory, by layers that train. Leave it out, and hand states "
+                    "on by `initial_state=result['states']`."
+                )
         expect_cell(type(self).__name__, cell)
         dtype = kwargs.get("dtype")
         cell = AttentionCell(cell, attention, gate, dtype=dtype, name="attention_cell")
@@ -229,6 +224,7 @@ class AttentionRNN(Recurrent):
         if mask is None:
             mask = sequences_mask
         self._expect_memory(memory)
+        expect_padded(self, sequences=sequences, memory=memory)
         if initial_state is None:
             initial_state = self.own_state(None, memory, memory_mask)
         output, *states = super().call(

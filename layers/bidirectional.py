@@ -6,7 +6,7 @@ import keras
 from keras import ops, tree
 
 from .attention_rnn import AttentionRNN
-from .recurrent import expect_mask
+from .masks import expect_mask, expect_padded, reset_mask_backwards
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -39,8 +39,9 @@ class Bidirectional(keras.layers.Bidirectional):
         mask, sequences_mask: bool `(batch, time)`; both directions step over what is
             False, wherever it stands: right, left or in between. A row's backward
             direction so begins at its last real step. Outputs at such steps are
-            zeros. Keras fills `mask` when a call has one tensor argument and
-            `sequences_mask` when it has more, see `Recurrent`.
+            zeros, with or without `zero_output_for_mask` in the layers. Keras fills
+            `mask` when a call has one tensor argument and `sequences_mask` when it has
+            more, see `Recurrent`.
         training: bool.
         memory, memory_mask: what the cells read, see `Recurrent`; both directions get
             the same.
@@ -59,8 +60,9 @@ class Bidirectional(keras.layers.Bidirectional):
         the states are those of its last piece forwards and of its first backwards.
 
     Raises:
-        ValueError: for an AttentionRNN (its outputs are a dict), a wrong number of
-            states, sizes that cannot be merged, a `reset_mask` for layers that take
+        ValueError: for an AttentionRNN (its outputs are a dict), a `layer` that reads
+            backwards, `zero_output_for_mask` without `return_sequences`, a wrong number
+            of states, sizes that cannot be merged, a `reset_mask` for layers that take
             none, and in the cases of `keras.layers.Bidirectional`.
 
     Example:
@@ -84,6 +86,21 @@ class Bidirectional(keras.layers.Bidirectional):
                     f"sequence; received {type(given).__name__} '{given.name}'. Wrap a "
                     f"cell in a layer: Recurrent({type(given).__name__}(...))."
                 )
+        if getattr(layer, "go_backwards", False):
+            raise ValueError(
+                "Bidirectional expected a layer that reads forwards; received "
+                f"{type(layer).__name__} '{layer.name}' with go_backwards=True. Leave "
+                "that out: the second layer reads backwards."
+            )
+        for given in (layer, backward_layer):
+            zeros = getattr(given, "zero_output_for_mask", False)
+            if zeros and not given.return_sequences:
+                raise ValueError(
+                    "Bidirectional without return_sequences gives the output of the "
+                    "last real step, and zeros for no row but an empty one; received "
+                    f"{type(given).__name__} '{given.name}' with "
+                    "zero_output_for_mask=True. Leave that out."
+                )
         super().__init__(layer, merge_mode, backward_layer=backward_layer, **kwargs)
         # Keras 3.16 sets this to False for RNNs; a mask must survive the layer.
         self.supports_masking = True
@@ -91,10 +108,10 @@ class Bidirectional(keras.layers.Bidirectional):
     def build(self, sequences_shape, initial_state_shape=None, memory_shape=None):
         if self.built:
             return
-        read = {} if memory_shape is None else {"memory_shape": memory_shape}
+        shapes = {} if memory_shape is None else {"memory_shape": memory_shape}
         for layer in (self.forward_layer, self.backward_layer):
             if not layer.built:
-                layer.build(sequences_shape, **read)
+                layer.build(sequences_shape, **shapes)
         self.compute_output_shape(sequences_shape)  # raises for sizes that differ
         self.built = True
 
@@ -111,21 +128,18 @@ class Bidirectional(keras.layers.Bidirectional):
     ):
         if mask is None:
             mask = sequences_mask
-        read = {}
-        if memory is not None:
-            read = {"memory": memory, "memory_mask": memory_mask}
+        expect_padded(self, sequences=sequences, memory=memory)
         start_f, start_b = self._halves(initial_state)
-        call = {"mask": mask, "training": training, **read}
+        call = {"mask": mask, "training": training}
+        if memory is not None:
+            call |= {"memory": memory, "memory_mask": memory_mask}
         expect_mask(self, "`reset_mask`", reset_mask, sequences, "time")
         if reset_mask is not None:
             self._expect_resets()
             call["reset_mask"] = reset_mask
         f = self.forward_layer(sequences, initial_state=start_f, **call)
         if reset_mask is not None:
-            # Read backwards, the border between t - 1 and t falls before step t - 1.
-            nothing = ops.zeros_like(reset_mask[:, :1])
-            before = ops.concatenate([reset_mask[:, 1:], nothing], axis=1)
-            call["reset_mask"] = before
+            call["reset_mask"] = reset_mask_backwards(reset_mask)
         b = self.backward_layer(sequences, initial_state=start_b, **call)
         states = ()
         if self.return_state:

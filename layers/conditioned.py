@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from .products import multiply
-from .recurrent import WrapperCell, current_memory
+from .cells import WrapperCell, current_memory
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -43,15 +42,8 @@ class ConditionedCell(WrapperCell):
             )
         return ops.cast(memory, self.compute_dtype)
 
-    def call(self, inputs, states, training=False):
-        return self.fast_step(
-            multiply, inputs, states, self.step_weights(training), training
-        )
-
-    def step_weights(self, training=False):
-        return self.inner_weights(training)
-
     def fast_step(self, multiply, x, states, weights, training=False):
         vector = current_memory(self)  # (batch, features)
         parts = x if isinstance(x, tuple) else (ops.cast(x, vector.dtype),)
-        return self.inner_step(multiply, (*parts, vector), states, weights, training)
+        x = (*parts, vector)
+        return self.inner_step(multiply, x, states, weights["cell"], training)

@@ -90,13 +90,13 @@ def to_keras(layer):
     """
     if getattr(layer, "trainable_state", False):
         raise ValueError(
-            f"to_keras expected a layer that Keras has; received {_called(layer)} with "
+            f"to_keras expected a layer that Keras has; received {_label(layer)} with "
             "trainable_state=True. Keep ours, or give its first states to Keras' layer "
             "as `initial_state`."
         )
     if getattr(getattr(layer, "cell", layer), "peephole", False):
         raise ValueError(
-            f"to_keras expected a layer that Keras has; received {_called(layer)} with "
+            f"to_keras expected a layer that Keras has; received {_label(layer)} with "
             "peephole=True, and keras.layers.LSTM has no peepholes. Keep ours, which "
             "saves and exports like any Keras layer."
         )
@@ -140,13 +140,13 @@ def from_torch(layer, state_dict, level=0, reverse=False, prefix=""):
     if projection in state_dict:
         raise ValueError(
             f"from_torch expected weights without projection; received '{projection}', "
-            f"which belongs to proj_size > 0. {_called(layer)} has no such weight."
+            f"which belongs to proj_size > 0. {_label(layer)} has no such weight."
         )
     if not cell.use_bias:
         for name in names[2:]:
             if name in state_dict:
                 raise ValueError(
-                    f"from_torch expected no '{name}' for {_called(layer)} with "
+                    f"from_torch expected no '{name}' for {_label(layer)} with "
                     "use_bias=False; received one. Build ours with use_bias=True."
                 )
         names = names[:2]
@@ -156,7 +156,7 @@ def from_torch(layer, state_dict, level=0, reverse=False, prefix=""):
         if missing == names[2:]:
             without = " For torch's bias=False build ours with use_bias=False."
         raise ValueError(
-            f"from_torch expected {missing} for {_called(layer)}; the state dict has "
+            f"from_torch expected {missing} for {_label(layer)}; the state dict has "
             f"{sorted(state_dict)}. Check `level`, `reverse` and `prefix`.{without}"
         )
     rows = [_array(state_dict[name]) for name in names]
@@ -215,12 +215,12 @@ def from_onnx(layer, W, R, B=None, P=None, direction=0):
     peephole = getattr(cell, "peephole", False)
     if B is not None and not cell.use_bias:
         raise ValueError(
-            f"from_onnx expected no B for {_called(layer)} with use_bias=False; "
+            f"from_onnx expected no B for {_label(layer)} with use_bias=False; "
             "received one. Build ours with use_bias=True."
         )
     if P is not None and not peephole:
         raise ValueError(
-            f"from_onnx expected no P for {_called(layer)}; received peephole weights. "
+            f"from_onnx expected no P for {_label(layer)}; received peephole weights. "
             "Build an LSTM with peephole=True."
         )
     (w_shape, r_shape, b_shape, _), units = _row_shapes(cell), cell.units
@@ -283,7 +283,7 @@ def _twin(layer, twins, config):
     if type(layer) not in twins:
         expected = ", ".join(_name(kind) for kind in twins)
         raise ValueError(
-            f"Expected one of {expected}, and no subclass; received {_called(layer)}. "
+            f"Expected one of {expected}, and no subclass; received {_label(layer)}. "
             "Take a wrapper's inner layers (`forward_layer`, `cell` ...) one by one."
         )
     twin = twins[type(layer)].from_config(config)
@@ -305,12 +305,12 @@ def _cell(layer, function):
         kinds = ", ".join(_name(kind) for kind in _OURS)
         raise ValueError(
             f"{function} expected a layer whose cell is one of {kinds}; received "
-            f"{_called(layer)}. Give a wrapper's inner layers or cells one by one; a "
+            f"{_label(layer)}. Give a wrapper's inner layers or cells one by one; a "
             "layer of Keras goes through from_keras first."
         )
     if not cell.built:
         raise ValueError(
-            f"{function} expected a built layer; {_called(layer)} has no weights yet. "
+            f"{function} expected a built layer; {_label(layer)} has no weights yet. "
             "Call `layer.build((None, None, features))`, or the layer on an input."
         )
     return cell
@@ -338,7 +338,7 @@ def _cell_for_torch(layer, function):
         )
     if unlike:
         raise ValueError(
-            f"{function} expected a layer that torch has; received {_called(layer)} "
+            f"{function} expected a layer that torch has; received {_label(layer)} "
             f"with {unlike[0]}, and {unlike[1]}."
         )
     return cell
@@ -402,13 +402,13 @@ def _expect_shape(layer, name, array, expected, anything_first=False):
         shape = ", ".join(str(size) for size in expected)
         shape += "," if len(expected) == 1 else ""
         raise ValueError(
-            f"{_called(layer)} expected {name} of shape ({shape}); received shape "
+            f"{_label(layer)} expected {name} of shape ({shape}); received shape "
             f"{array.shape}. Use the kind of layer, the units and the input features "
             "that the weights were made with."
         )
 
 
-def _called(layer):
+def _label(layer):
     return f"{type(layer).__name__} '{getattr(layer, 'name', '')}'"
 
 

@@ -117,6 +117,8 @@ def step_jacobians(
             jacobian = np.where(real[:, :, None], jacobian, np.eye(size))
         jacobians.append(jacobian)
         s = after
+    if not jacobians:
+        return np.zeros((sequences.shape[0], 0, size, size))
     return np.stack(jacobians, axis=1)
 
 

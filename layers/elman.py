@@ -1,10 +1,10 @@
 """The vanilla (Elman) recurrent network."""
 
 import keras
-from keras import tree
 
+from .cells import FastCell, dropped, step_weight
 from .products import multiply
-from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
+from .recurrent import CellLayer
 
 
 def elman_step(x, h, kernel, recurrent_kernel, bias, activation, multiply=multiply):
@@ -24,7 +24,7 @@ def elman_step(x, h, kernel, recurrent_kernel, bias, activation, multiply=multip
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class ElmanCell(keras.layers.SimpleRNNCell):
+class ElmanCell(FastCell, keras.layers.SimpleRNNCell):
     """One step of the vanilla recurrent network (Elman 1990, "Finding structure in
     time"): h = tanh(Wx x + Wh h' + b).
 
@@ -41,11 +41,6 @@ class ElmanCell(keras.layers.SimpleRNNCell):
         h `(batch, units)`, and the new state in the form in which it came.
     """
 
-    def call(self, inputs, states, training=False):
-        x = dropped(inputs, input_mask(self, inputs, training))
-        weights = self.step_weights(training, tree.flatten(states)[0])
-        return self.fast_step(multiply, x, states, weights, training)
-
     def step_weights(self, training=False, h=None):
         weights = {
             "kernel": step_weight(self, self.kernel),
@@ -53,11 +48,11 @@ class ElmanCell(keras.layers.SimpleRNNCell):
         }
         if self.use_bias:
             weights["bias"] = step_weight(self, self.bias)
-        weights["recurrent_mask"] = recurrent_mask(self, h, training)
+        weights["recurrent_mask"] = self.recurrent_mask(h, training)
         return weights
 
     def fast_step(self, multiply, x, states, weights, training=False):
-        h = states[0] if isinstance(states, (list, tuple)) else states
+        (h,) = states
         h = elman_step(
             x,
             dropped(h, weights["recurrent_mask"]),
@@ -67,7 +62,7 @@ class ElmanCell(keras.layers.SimpleRNNCell):
             self.activation,
             multiply,
         )
-        return h, [h] if isinstance(states, (list, tuple)) else h
+        return h, [h]
 
 
 @keras.saving.register_keras_serializable(package="saccade")

@@ -1,10 +1,11 @@
 """The gated recurrent unit, in both reset conventions."""
 
 import keras
-from keras import ops, tree
+from keras import ops
 
+from .cells import FastCell, dropped, step_weight
 from .products import multiply
-from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
+from .recurrent import CellLayer
 
 
 def gru_step(
@@ -64,7 +65,7 @@ def gru_step(
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class GRUCell(keras.layers.GRUCell):
+class GRUCell(FastCell, keras.layers.GRUCell):
     """One step of the GRU; the equations stand in `gru_step`.
 
     Weights and options are those of `keras.layers.GRUCell` (`kernel`
@@ -86,11 +87,6 @@ class GRUCell(keras.layers.GRUCell):
         # One mask for all three gates: they share one product here.
         self.dropout_mask_count = None
 
-    def call(self, inputs, states, training=False):
-        x = dropped(inputs, input_mask(self, inputs, training))
-        weights = self.step_weights(training, tree.flatten(states)[0])
-        return self.fast_step(multiply, x, states, weights, training)
-
     def step_weights(self, training=False, h=None):
         recurrent = step_weight(self, self.recurrent_kernel)
         weights = {"kernel": step_weight(self, self.kernel)}
@@ -104,11 +100,11 @@ class GRUCell(keras.layers.GRUCell):
             weights["bias"], weights["recurrent_bias"] = bias[0], bias[1]
         elif self.use_bias:
             weights["bias"] = step_weight(self, self.bias)
-        weights["recurrent_mask"] = recurrent_mask(self, h, training)
+        weights["recurrent_mask"] = self.recurrent_mask(h, training)
         return weights
 
     def fast_step(self, multiply, x, states, weights, training=False):
-        previous = states[0] if isinstance(states, (list, tuple)) else states
+        (previous,) = states
         h = gru_step(
             x,
             dropped(previous, weights["recurrent_mask"]),
@@ -119,7 +115,7 @@ class GRUCell(keras.layers.GRUCell):
             carry=previous,
             multiply=multiply,
         )
-        return h, [h] if isinstance(states, (list, tuple)) else h
+        return h, [h]
 
 
 @keras.saving.register_keras_serializable(package="saccade")

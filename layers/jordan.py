@@ -3,10 +3,10 @@
 import numbers
 
 import keras
-from keras import tree
 
+from .cells import FastCell, dropped, step_weight
 from .products import multiply
-from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
+from .recurrent import CellLayer
 
 
 def jordan_step(
@@ -44,7 +44,7 @@ def jordan_step(
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class JordanCell(keras.layers.SimpleRNNCell):
+class JordanCell(FastCell, keras.layers.SimpleRNNCell):
     """One step of the Jordan network (Jordan 1986, "Serial order: a parallel
     distributed processing approach"); the equations stand in `jordan_step`.
 
@@ -129,11 +129,6 @@ class JordanCell(keras.layers.SimpleRNNCell):
             self.output_bias = add("output_bias", (output_units,), "bias")
         self.built = True
 
-    def call(self, inputs, states, training=False):
-        x = dropped(inputs, input_mask(self, inputs, training))
-        weights = self.step_weights(training, tree.flatten(states)[0])
-        return self.fast_step(multiply, x, states, weights, training)
-
     def step_weights(self, training=False, y=None):
         weights = {
             "kernel": step_weight(self, self.kernel),
@@ -143,11 +138,11 @@ class JordanCell(keras.layers.SimpleRNNCell):
         if self.use_bias:
             weights["bias"] = step_weight(self, self.bias)
             weights["output_bias"] = step_weight(self, self.output_bias)
-        weights["recurrent_mask"] = recurrent_mask(self, y, training)
+        weights["recurrent_mask"] = self.recurrent_mask(y, training)
         return weights
 
     def fast_step(self, multiply, x, states, weights, training=False):
-        y = states[0] if isinstance(states, (list, tuple)) else states
+        (y,) = states
         y = jordan_step(
             x,
             dropped(y, weights["recurrent_mask"]),
@@ -160,7 +155,7 @@ class JordanCell(keras.layers.SimpleRNNCell):
             self.output_activation,
             multiply,
         )
-        return y, [y] if isinstance(states, (list, tuple)) else y
+        return y, [y]
 
     def get_config(self):
         return {

@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
+from .cells import dropped, step_weight
 from .lstm import LSTMCell
 from .products import multiply
-from .recurrent import CellLayer, dropped, step_weight
+from .recurrent import CellLayer
 
 NORMS = {"kernel_norm": 4, "recurrent_norm": 4, "state_norm": 1}
 

@@ -1,10 +1,11 @@
 """Long short-term memory, with or without peepholes."""
 
 import keras
-from keras import ops, tree
+from keras import ops
 
+from .cells import FastCell, dropped, step_weight
 from .products import multiply
-from .recurrent import CellLayer, dropped, input_mask, recurrent_mask, step_weight
+from .recurrent import CellLayer
 
 
 def lstm_step(
@@ -59,7 +60,7 @@ def lstm_step(
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class LSTMCell(keras.layers.LSTMCell):
+class LSTMCell(FastCell, keras.layers.LSTMCell):
     """One step of the LSTM; the equations stand in `lstm_step`.
 
     Weights and options are those of `keras.layers.LSTMCell` (`kernel`
@@ -103,11 +104,6 @@ class LSTMCell(keras.layers.LSTMCell):
                 initializer=self.peephole_initializer,
             )
 
-    def call(self, inputs, states, training=False):
-        x = dropped(inputs, input_mask(self, inputs, training))
-        weights = self.step_weights(training, tree.flatten(states)[0])
-        return self.fast_step(multiply, x, states, weights, training)
-
     def step_weights(self, training=False, h=None):
         weights = {
             "kernel": step_weight(self, self.kernel),
@@ -115,7 +111,7 @@ class LSTMCell(keras.layers.LSTMCell):
         }
         if self.use_bias:
             weights["bias"] = step_weight(self, self.bias)
-        weights["recurrent_mask"] = recurrent_mask(self, h, training)
+        weights["recurrent_mask"] = self.recurrent_mask(h, training)
         if self.peephole:
             weights["peephole"] = ops.unstack(step_weight(self, self.peephole_weights))
         return weights

@@ -3,16 +3,10 @@
 import keras
 from keras import ops, tree
 
+from .cells import FastCell, current_reset, step_weight
+from .masks import as_column
 from .products import multiply
-from .recurrent import (
-    CellLayer,
-    Recurrent,
-    current_reset,
-    dropped,
-    input_mask,
-    is_fast,
-    step_weight,
-)
+from .recurrent import CellLayer, Recurrent
 
 BLOCK = 16
 
@@ -148,20 +142,20 @@ def _doubling(a, v, length):
     steps before it (Hillis & Steele 1986)."""
     steps = ops.arange(length)
 
-    def body(far, a, v):
-        inside = (steps >= far)[:, None]
-        before = ops.maximum(steps - far, 0)
+    def body(distance, a, v):
+        inside = (steps >= distance)[:, None]
+        before = ops.maximum(steps - distance, 0)
         v_before = ops.where(inside, ops.take(v, before, axis=1), 0)
         a_before = ops.where(inside, ops.take(a, before, axis=1), 1)
-        return 2 * far, a * a_before, a * v_before + v
+        return 2 * distance, a * a_before, a * v_before + v
 
-    return ops.while_loop(lambda far, *_: far < length, body, (1, a, v))[2]
+    return ops.while_loop(lambda distance, *_: distance < length, body, (1, a, v))[2]
 
 
 # Cells and layers
 
 
-class MinimalCell(keras.layers.SimpleRNNCell):
+class MinimalCell(FastCell, keras.layers.SimpleRNNCell):
     """What `MinGRUCell` and `MinLSTMCell` share.
 
     A `SimpleRNNCell` for its dropout mask, its one state and its options; there is no
@@ -211,10 +205,6 @@ class MinimalCell(keras.layers.SimpleRNNCell):
         """a and v of h = a h' + v, from k = W x + b."""
         raise NotImplementedError
 
-    def call(self, inputs, states, training=False):
-        x = dropped(inputs, input_mask(self, inputs, training))
-        return self.fast_step(multiply, x, states, self.step_weights(training))
-
     def step_weights(self, training=False, h=None):
         weights = {"kernel": step_weight(self, self.kernel)}
         if self.use_bias:
@@ -224,8 +214,9 @@ class MinimalCell(keras.layers.SimpleRNNCell):
     def fast_step(self, multiply, x, states, weights, training=False):
         k = multiply((x, weights["kernel"]), bias=weights.get("bias"))
         a, v = self.gates(k)
-        h = a * tree.flatten(states)[0] + v
-        return h, [h] if isinstance(states, (list, tuple)) else h
+        (h,) = states
+        h = a * h + v
+        return h, [h]
 
     def get_config(self):
         config = super().get_config()
@@ -260,18 +251,18 @@ class Scan(Recurrent):
         super().__init__(cell, **options)
         self.parallel = parallel
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def run_steps(self, sequences, initial_state, mask, training=False):
         reset, start = current_reset()
         # A padded step repeats the output before it, which after a reset is no longer
         # the state: only the loop knows it.
-        repeats = mask is not None and not self.zero_output_for_mask
-        if not self.parallel or (repeats and reset is not None):
-            return super().inner_loop(sequences, initial_state, mask, training)
+        repeats_output = mask is not None and not self.zero_output_for_mask
+        if not self.parallel or (repeats_output and reset is not None):
+            return super().run_steps(sequences, initial_state, mask, training)
         cell = self.cell
         x = ops.cast(sequences, cell.compute_dtype)
-        dropout = input_mask(cell, x[:, 0], training)
+        dropout = cell.input_mask(x[:, 0], training)
         x = x if dropout is None else x * dropout[:, None]
-        mask, reset = _column(mask), _column(reset)
+        mask, reset = as_column(mask), as_column(reset)
         if self.go_backwards:
             x, mask, reset = (
                 m if m is None else ops.flip(m, axis=1) for m in (x, mask, reset)
@@ -290,10 +281,10 @@ class Scan(Recurrent):
         outputs = h
         if mask is not None:
             # Before the first real step there is no output to repeat.
-            shown = mask
+            has_output = mask
             if not self.zero_output_for_mask:
-                shown = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
-            outputs = ops.where(shown, h, 0)
+                has_output = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
+            outputs = ops.where(has_output, h, 0)
         return outputs[:, -1], outputs, [h[:, -1]]
 
     def get_config(self):
@@ -310,16 +301,9 @@ class MinimalLayer(CellLayer, Scan):
 
 def scans(cell):
     """Whether a `Scan` gives what the cell's own steps give."""
-    step = getattr(type(cell), "fast_step", None)
-    return step is MinimalCell.fast_step and is_fast(cell)
-
-
-def _column(mask):
-    """A mask (batch, time) or (batch, time, 1) as bool (batch, time, 1)."""
-    if mask is None:
-        return None
-    mask = ops.cast(mask, "bool")
-    return mask if len(mask.shape) == 3 else mask[:, :, None]
+    if not isinstance(cell, MinimalCell):
+        return False
+    return type(cell).fast_step is MinimalCell.fast_step and cell.is_fast
 
 
 @keras.saving.register_keras_serializable(package="saccade")

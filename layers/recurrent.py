@@ -1,48 +1,30 @@
 """The recurrent loop: how a cell's step is repeated over a sequence."""
 
 import contextlib
-import contextvars
-import itertools
 
 import keras
 from keras import ops, tree
 
 from . import time_loop
-
-_MEMORY = contextvars.ContextVar("saccade_memory", default=None)
-_RESET = contextvars.ContextVar("saccade_reset", default=(None, None))
-
-
-@contextlib.contextmanager
-def memory_set(prepared):
-    """Let the cells called inside this block read `prepared` as their memory.
-
-    A context variable, not an attribute of the cell: two threads may trace the
-    same layer at once, and a batch's memory must not outlive its call.
-    """
-    token = _MEMORY.set(prepared)
-    try:
-        yield
-    finally:
-        _MEMORY.reset(token)
-
-
-def current_memory(cell):
-    """The prepared memory of the running call; an error where there is none."""
-    prepared = _MEMORY.get()
-    if prepared is None:
-        raise ValueError(
-            f"{type(cell).__name__} '{cell.name}' reads a memory at every step, but "
-            "received none. Wrap it in a Recurrent layer and call that with "
-            "`memory=`, a float tensor with the batch as its first dimension."
-        )
-    return prepared
-
-
-def current_reset():
-    """The `reset_mask` of the running call and the states to which it puts a row back;
-    None, None without one."""
-    return _RESET.get()
+from .cells import (
+    current_length,
+    current_reset,
+    dropped,
+    expect_cell,
+    forget_dropout_masks,
+    is_fast,
+    length_set,
+    memory_set,
+    prepared_memory,
+    reset_set,
+)
+from .masks import (
+    at_least_one_step,
+    expect_mask,
+    expect_padded,
+    mask_of_outputs,
+    time_first,
+)
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -74,7 +56,8 @@ class Recurrent(keras.layers.RNN):
             and large kernels. It needs room for the products of all steps.
         trainable_state: whether the state before the first step is a weight, one
             vector per state, zeros before training; it is used where no
-            `initial_state` is given.
+            `initial_state` is given. Not with `stateful`, which starts from numbers
+            that no gradient passes.
 
     Call arguments:
         sequences: `(batch, time, features)`.
@@ -93,12 +76,25 @@ class Recurrent(keras.layers.RNN):
 
     Output:
         `(batch, units)`, or `(batch, time, units)` with `return_sequences`;
-        followed by the states with `return_state`.
+        followed by the states with `return_state`. Of a sequence of no steps: zeros,
+        or no outputs, and the states with which it began.
+
+    Raises:
+        ValueError: for no cell, a ragged tensor, masks of other shapes, a memory that
+            the cell does not read or that is missing, a first state that trains in a
+            stateful layer.
     """
 
     def __init__(self, cell, fast=True, hoist=None, trainable_state=False, **kwargs):
-        for one in cell if isinstance(cell, (list, tuple)) else [cell]:
-            expect_cell(type(self).__name__, one)
+        for part in cell if isinstance(cell, (list, tuple)) else [cell]:
+            expect_cell(type(self).__name__, part)
+        if trainable_state and kwargs.get("stateful"):
+            raise ValueError(
+                f"{type(self).__name__} expected either trainable_state=True or "
+                "stateful=True; received both. No gradient passes a state that was "
+                "kept, so the first state would not train. Leave out stateful, and "
+                "hand the states on by `initial_state=`."
+            )
         super().__init__(cell, **kwargs)
         self.fast = fast
         self.hoist = hoist
@@ -132,8 +128,23 @@ class Recurrent(keras.layers.RNN):
     def get_initial_state(self, batch_size):
         if not self.trainable_state:
             return super().get_initial_state(batch_size)
+        if self.first_states is None:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' expected to be built before its "
+                "trainable first state is read. Call it, or its `build`, first."
+            )
         rows = ops.ones((batch_size, 1), self.cell.compute_dtype)
-        return [rows * ops.cast(s, rows.dtype) for s in self.first_states]
+        states = [rows * ops.cast(s, rows.dtype) for s in self.first_states]
+        return tree.pack_sequence_as(self.state_size, states)
+
+    def reset_state(self):
+        """Put a stateful layer back to the state in which a sequence starts."""
+        if self.states is None:
+            return
+        kept = tree.flatten(self.states)
+        start = tree.flatten(self.get_initial_state(kept[0].shape[0]))
+        for variable, value in zip(kept, start, strict=True):
+            variable.assign(value)
 
     def own_state(self, batch_size, memory=None, memory_mask=None):
         """The state in which a sequence starts where none is given."""
@@ -157,6 +168,7 @@ class Recurrent(keras.layers.RNN):
     ):
         if mask is None:
             mask = sequences_mask
+        expect_padded(self, sequences=sequences, memory=memory)
         expect_mask(self, "`mask` or `sequences_mask`", mask, sequences, "time")
         expect_mask(self, "`reset_mask`", reset_mask, sequences, "time")
         prepared = None
@@ -165,43 +177,70 @@ class Recurrent(keras.layers.RNN):
         start = None
         if reset_mask is not None:
             start = self.own_state(ops.shape(sequences)[0], memory, memory_mask)
-        token = _RESET.set((reset_mask, start))
-        try:
-            with memory_set(prepared), self._dropout_masks(sequences, initial_state):
-                return super().call(
-                    sequences, initial_state=initial_state, mask=mask, training=training
-                )
-        finally:
-            _RESET.reset(token)
+        length = ops.shape(sequences)[1]
+        # The loops take at least one step; `inner_loop` takes it back.
+        sequences, mask, reset_mask = (
+            tensor if tensor is None else at_least_one_step(tensor)
+            for tensor in (sequences, mask, reset_mask)
+        )
+        with (
+            memory_set(prepared),
+            reset_set(reset_mask, start),
+            length_set(length),
+            self._dropout_masks(sequences),
+        ):
+            return super().call(
+                sequences, initial_state=initial_state, mask=mask, training=training
+            )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        cell, prepared, (reset, start) = self.cell, _MEMORY.get(), current_reset()
-        fast = self.fast and is_fast(cell) and not self.unroll
-        if keras.backend.backend() != "tensorflow" or (not fast and reset is None):
-            if reset is not None:
-                raise NotImplementedError(
-                    f"{type(self).__name__} '{self.name}' takes `reset_mask=` on the "
-                    f"TensorFlow backend only; this is {keras.backend.backend()}. "
-                    "Call it once per sequence instead."
-                )
-            if mask is None or keras.backend.backend() == "tensorflow":
-                return super().inner_loop(sequences, initial_state, mask, training)
-            return self._loop_with_output(sequences, initial_state, mask, training)
+        results = self.run_steps(sequences, initial_state, mask, training)
+        length = current_length()
+        if length is None or (isinstance(length, int) and length > 0):
+            return results
+        last, outputs, states = results
+        empty = ops.equal(length, 0)
+        states = tree.map_structure(
+            lambda old, new: ops.where(empty, ops.cast(old, new.dtype), new),
+            tree.pack_sequence_as(states, tree.flatten(initial_state)),
+            states,
+        )
+        return ops.where(empty, 0, last), outputs[:, :length], states
+
+    def run_steps(self, sequences, initial_state, mask, training=False):
+        """Repeat the cell over at least one step.
+
+        Returns:
+            the last output `(batch, units)`; all outputs `(batch, time, units)`, or
+            without `return_sequences` any tensor of that rank; the states.
+        """
+        reset, _ = current_reset()
+        if keras.backend.backend() != "tensorflow":
+            return self._loop_elsewhere(sequences, initial_state, mask, training)
+        fast = self.fast and is_fast(self.cell) and not self.unroll
+        if not fast and reset is None:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        return self._time_loop(sequences, initial_state, mask, training, fast)
+
+    def _time_loop(self, sequences, initial_state, mask, training, fast):
+        """The loop of `time_loop`, over `fast_step` or over the cell as it is."""
+        cell, prepared, (reset, start) = self.cell, prepared_memory(), current_reset()
         weights = _Numbers(cell.step_weights(training) if fast else None)
         memory = _Numbers(prepared)
 
         def step(multiply, x, states, weight_tensors, memory_tensors):
             with memory_set(memory.packed(memory_tensors)):
                 if not fast:
+                    states = tree.pack_sequence_as(initial_state, states)
                     output, states = cell(x, states, training=training)
                     return output, tree.flatten(states)
-                now = weights.packed(weight_tensors)
-                return cell.fast_step(multiply, x, states, now, training)
+                step_weights = weights.packed(weight_tensors)
+                return cell.fast_step(multiply, x, states, step_weights, training)
 
         x = ops.swapaxes(ops.cast(sequences, cell.compute_dtype), 0, 1)
-        if fast and not isinstance(cell, WrapperCell):  # which do it step by step
-            x = dropped(x, input_mask(cell, x, training))
-        mask, reset = _time_first(mask), _time_first(reset)
+        if fast:
+            x = dropped(x, cell.input_mask(x, training))
+        mask, reset = time_first(mask), time_first(reset)
         if self.go_backwards:
             x = ops.flip(x, axis=0)
             mask, reset = (None if m is None else m[::-1] for m in (mask, reset))
@@ -219,9 +258,22 @@ class Recurrent(keras.layers.RNN):
             own_gradient=fast and bool(training),
             hoist=self.hoist if fast else False,
         )
+        states = tree.pack_sequence_as(initial_state, states)
         if not self.return_sequences:
             return outputs, outputs[:, None], states
         return outputs[-1], ops.swapaxes(outputs, 0, 1), states
+
+    def _loop_elsewhere(self, sequences, initial_state, mask, training):
+        """The loop of the other backends: Keras' own, with our rule for masks."""
+        if current_reset()[0] is not None:
+            raise NotImplementedError(
+                f"{type(self).__name__} '{self.name}' takes `reset_mask=` on the "
+                f"TensorFlow backend only; this is {keras.backend.backend()}. "
+                "Call it once per sequence instead."
+            )
+        if mask is None:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        return self._loop_with_output(sequences, initial_state, mask, training)
 
     def _loop_with_output(self, sequences, initial_state, mask, training):
         """Keras' loop for masks on the other backends, where it takes the first state
@@ -266,7 +318,7 @@ class Recurrent(keras.layers.RNN):
             memory: what `prepare_memory` returned.
 
         Returns:
-            output `(batch, units)`, list of new states.
+            output `(batch, units)`, list of new states, in the layer's compute dtype.
         """
         # A copy has no mask: what an Embedding hung on the tensor is for sequences.
         inputs = keras.ops.copy(inputs)
@@ -274,7 +326,10 @@ class Recurrent(keras.layers.RNN):
             self.cell.draw_dropout_masks(ops.shape(inputs)[0])
         try:
             with memory_set(memory):
-                return self.cell(inputs, states, training=training)
+                results = self.cell(inputs, states, training=training)
+            return tree.map_structure(
+                lambda tensor: ops.cast(tensor, self.compute_dtype), results
+            )
         finally:
             # A mask that the cell kept would belong to a graph that has ended.
             forget_dropout_masks(self.cell)
@@ -288,7 +343,7 @@ class Recurrent(keras.layers.RNN):
         }
 
     @contextlib.contextmanager
-    def _dropout_masks(self, sequences, initial_state):
+    def _dropout_masks(self, sequences):
         """Draw the masks of a wrapped cell before the loop, drop them after it.
 
         Keras does this for cells that it wraps itself; a cell inside an
@@ -320,61 +375,6 @@ class _WithOutput(keras.layers.Layer):
         states = tree.pack_sequence_as(self.states, list(states[1:]))
         output, states = self.cell(inputs, states, training=training)
         return output, [output, *tree.flatten(states)]
-
-
-def expect_cell(owner, cell):
-    """An error where a whole layer, or no cell at all, is in the place of a cell."""
-    if hasattr(cell, "return_sequences"):
-        inner = getattr(cell, "cell", None)
-        name = "LSTMCell" if inner is None else type(inner).__name__
-        raise ValueError(
-            f"{owner} expected a cell, which does one step; received the layer "
-            f"{type(cell).__name__} '{cell.name}', which runs over a sequence. Give it "
-            f"a cell in its place: {name}(...)."
-        )
-    if not hasattr(cell, "call") or not hasattr(cell, "state_size"):
-        raise ValueError(
-            f"{owner} expected a cell, an object with `call(inputs, states)` and "
-            f"`state_size`; received {cell!r}. Give it a cell, such as LSTMCell(units)."
-        )
-
-
-def expect_mask(layer, names, mask, masked, axis):
-    """An error where `mask` is not (batch, `axis`), the first two axes of `masked`.
-
-    What comes instead is mostly lengths, (batch,), which would fail where nobody can
-    tell why, or be broadcast.
-    """
-    shape = getattr(mask, "shape", None)  # None and lists have none.
-    if shape is None or getattr(shape, "rank", 0) is None:
-        return
-    size = masked.shape[1]
-    if len(shape) in (2, 3) and (None in (shape[1], size) or shape[1] == size):
-        return
-    size = axis if size is None else size
-    raise ValueError(
-        f"{type(layer).__name__} '{layer.name}' expected {names} of shape (batch, "
-        f"{axis}) = ({masked.shape[0]}, {size}), bool; received shape {tuple(shape)}, "
-        f"{keras.backend.standardize_dtype(mask.dtype)}. Turn lengths into a mask by "
-        f"`keras.ops.arange({size}) < lengths[:, None]`."
-    )
-
-
-def mask_of_outputs(layer, previous_mask):
-    """The mask of a layer's outputs, in the order in which the steps were read, and
-    None for each of its states."""
-    mask = tree.flatten(previous_mask)[0] if layer.return_sequences else None
-    if mask is not None and layer.go_backwards:
-        mask = ops.flip(mask, axis=1)
-    return [mask] + [None] * len(layer.state_size) if layer.return_state else mask
-
-
-def _time_first(mask):
-    """A mask (batch, time) or (batch, time, 1) as bool (time, batch); None as None."""
-    if mask is None:
-        return None
-    mask = ops.cast(mask, "bool")
-    return ops.transpose(mask[:, :, 0] if len(mask.shape) == 3 else mask)
 
 
 class _Numbers:
@@ -468,117 +468,3 @@ class CellLayer(Recurrent):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-
-class WrapperCell(keras.layers.Layer):
-    """A cell around another cell: same states, same dropout, something added."""
-
-    def __init__(self, cell, **kwargs):
-        expect_cell(type(self).__name__, cell)
-        super().__init__(**kwargs)
-        self.cell = cell
-        self.state_size = cell.state_size
-        self.output_size = cell.output_size
-
-    def get_initial_state(self, batch_size=None):
-        return self.cell.get_initial_state(batch_size=batch_size)
-
-    @property
-    def may_be_fast(self):
-        return is_fast(self.cell)
-
-    def inner_weights(self, training):
-        """The inner cell's weights for `inner_step`; none where it reads its own."""
-        if not is_fast(self.cell):
-            return {}
-        weights = self.cell.step_weights(training)
-        if not isinstance(self.cell, WrapperCell):
-            weights["input_mask"] = input_mask(self.cell, None, training)
-        return weights
-
-    def inner_step(self, multiply, x, states, weights, training):
-        """The inner cell's step on a tuple of inputs that stand side by side."""
-        if not is_fast(self.cell):
-            return self.cell(ops.concatenate(x, axis=-1), states, training=training)
-        if not isinstance(self.cell, WrapperCell):  # which do it with their own cell
-            x = dropped(x, weights["input_mask"])
-        return self.cell.fast_step(multiply, x, states, weights, training)
-
-    def draw_dropout_masks(self, batch_size):
-        """Draw the inner cell's masks, one per sequence (variational dropout)."""
-        if hasattr(self.cell, "draw_dropout_masks"):
-            self.cell.draw_dropout_masks(batch_size)
-        elif hasattr(self.cell, "get_dropout_mask"):
-            ones = keras.ops.ones
-            dtype = self.cell.compute_dtype
-            features = self.cell.kernel.shape[0]
-            size = tree.flatten(self.cell.state_size)[0]
-            self.cell.get_dropout_mask(ones((batch_size, features), dtype))
-            self.cell.get_recurrent_dropout_mask(ones((batch_size, size), dtype))
-
-    def reset_dropout_masks(self):
-        forget_dropout_masks(self.cell)
-
-    def get_config(self):
-        cell = keras.saving.serialize_keras_object(self.cell)
-        return {**super().get_config(), "cell": cell}
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
-        return cls(**config)
-
-
-def forget_dropout_masks(cell):
-    """Let a cell, plain, wrapped or stacked, draw new masks next time."""
-    if hasattr(cell, "reset_dropout_masks"):
-        cell.reset_dropout_masks()
-    elif hasattr(cell, "reset_dropout_mask"):
-        cell.reset_dropout_mask()
-        cell.reset_recurrent_dropout_mask()
-    for inner in getattr(cell, "cells", ()):
-        forget_dropout_masks(inner)
-
-
-def is_fast(cell):
-    """Whether a cell can take part in the loop of `time_loop`.
-
-    A subclass that overrides `call` alone cannot: the loop would not call it.
-    """
-    for kind in type(cell).__mro__:
-        if "fast_step" in vars(kind):
-            return getattr(cell, "may_be_fast", True)
-        if "call" in vars(kind):
-            return False
-    return False
-
-
-def step_weight(cell, weight):
-    """A weight as a step reads it: a tensor in the cell's compute dtype."""
-    return ops.cast(ops.convert_to_tensor(weight), cell.compute_dtype)
-
-
-def input_mask(cell, inputs, training):
-    """The cell's dropout mask of this sequence, drawn for `inputs` if need be."""
-    if training and cell.dropout > 0:
-        return cell.get_dropout_mask(inputs)
-    return None
-
-
-def recurrent_mask(cell, h, training):
-    """The cell's recurrent dropout mask of this sequence, drawn for `h` if need be."""
-    if training and cell.recurrent_dropout > 0:
-        return cell.get_recurrent_dropout_mask(h)
-    return None
-
-
-def dropped(inputs, mask):
-    """Inputs, or a tuple of inputs side by side, under a dropout mask or None."""
-    if mask is None:
-        return inputs
-    if not isinstance(inputs, tuple):
-        return inputs * mask
-    ends = list(itertools.accumulate(part.shape[-1] for part in inputs))
-    masks = ops.split(mask, ends[:-1], axis=-1)
-    return tuple(part * m for part, m in zip(inputs, masks, strict=True))

@@ -6,7 +6,7 @@ computes only dz_t, the gradient of what the products gave, and the gradients of
 weights and of the inputs are ONE large product each, after the loop (Appleyard et al.
 2016, arXiv:1604.01946).
 
-A cell takes part by offering
+A cell takes part as a `cells.FastCell`, by offering
 
     step_weights(training=False, h=None) -> dict of the tensors that its step reads
     fast_step(multiply, x, states, weights, training) -> output, new states

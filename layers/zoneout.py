@@ -3,7 +3,7 @@
 import keras
 from keras import ops, tree
 
-from .recurrent import WrapperCell
+from .cells import WrapperCell
 
 
 @keras.saving.register_keras_serializable(package="saccade")

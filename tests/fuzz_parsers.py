@@ -68,6 +68,7 @@ def seeds(folder):
         json.dumps({"image": "a.png", "caption": ["a cat"]}),
         json.dumps(coco),
         "a.png#0\ta cat\n",
+        "image,caption\na.png,a cat\n",
         "the/DT cat/NN sat/VB\n" * 4,
         gzip.compress(b"the/DT cat/NN\n" * 4, mtime=0),
         json.dumps({"data": "builtin", "units_rnn": 3}),

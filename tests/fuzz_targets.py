@@ -164,7 +164,7 @@ def text_graphs():
             "characters": segment(texts, "characters"),
             "again": characters.decode(ids, lengths),
             "ids": ids,
-            "spoken": words.decode(more, numbers),
+            "decoded": words.decode(more, numbers),
         }
 
     return tf.function(all_of_it, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -174,10 +174,10 @@ def texts_in_the_graph(some):
     """Any bytes are a text; what comes out is UTF-8."""
     import tensorflow as tf
 
-    told = text_graphs()(tf.constant(some, tf.string, shape=[len(some)]))
-    ids = told.pop("ids").numpy()
+    outputs = text_graphs()(tf.constant(some, tf.string, shape=[len(some)]))
+    ids = outputs.pop("ids").numpy()
     assert ids.min(initial=0) >= 0 and ids.max(initial=0) <= 6
-    for texts in told.values():
+    for texts in outputs.values():
         assert len(texts) == len(some)
         for text in texts.numpy():
             text.decode()
@@ -189,7 +189,7 @@ def texts_in_the_graph(some):
 def settings(text):
     """The text of a config.json; one that is taken says the same again."""
     from saccade import apps
-    from saccade.apps.core.settings.fields import from_json, to_json
+    from saccade.apps.core.settings.json_text import from_json, to_json
 
     for name in apps.REGISTRY:
         cls = apps.load_config_module(name).Config
@@ -201,7 +201,7 @@ def settings(text):
 
 def config_texts():
     from saccade import apps
-    from saccade.apps.core.settings.fields import help_rows
+    from saccade.apps.core.settings.command_line import help_rows
 
     fields = {
         row[0].partition("/")[0][2:].replace("-", "_")
@@ -269,16 +269,18 @@ def table(ending, content):
             assert pathlib.Path(file).resolve().is_relative_to(inside), file
 
 
-TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".token")
+TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".token", ".txt")
 
 
 def table_texts():
     name = mostly(
         st.sampled_from(("a.png", "b.png", "../a.png", "/etc/hostname", "a\0b", ""))
     )
-    said = mostly(st.text(max_size=10) | st.sampled_from(("a cat", "", " ", "\ud800")))
+    caption = mostly(
+        st.text(max_size=10) | st.sampled_from(("a cat", "", " ", "\ud800"))
+    )
     row = mostly(
-        st.fixed_dictionaries({"image": name, "caption": said | st.lists(said)})
+        st.fixed_dictionaries({"image": name, "caption": caption | st.lists(caption)})
     )
     number = mostly(st.integers(0, 2))
     coco = st.fixed_dictionaries(
@@ -293,7 +295,7 @@ def table_texts():
                 st.lists(
                     mostly(
                         st.fixed_dictionaries(
-                            {"id": number, "image_id": number, "caption": said}
+                            {"id": number, "image_id": number, "caption": caption}
                         )
                     ),
                     max_size=3,
@@ -301,6 +303,16 @@ def table_texts():
             ),
         }
     )
+    sentence = mostly(st.fixed_dictionaries({"raw": caption}))
+    image = st.fixed_dictionaries(
+        {
+            "filename": name,
+            "split": mostly(st.sampled_from(("train", "val", "restval"))),
+            "sentences": mostly(st.lists(sentence, max_size=2)),
+        },
+        optional={"filepath": name},
+    )
+    karpathy = st.fixed_dictionaries({"images": st.lists(mostly(image), max_size=3)})
     cell = st.sampled_from(WORDS) | st.text(max_size=5)
 
     def lines(separator):
@@ -327,7 +339,9 @@ def table_texts():
             st.lists(row.map(json.dumps), max_size=4).map("\n".join),
         ),
         by_ending(".json", coco.map(json.dumps)),
+        by_ending(".json", karpathy.map(json.dumps)),
         by_ending(".token", flickr),
+        by_ending(".txt", flickr | lines(",")),
     )
 
 

@@ -126,7 +126,7 @@ MUTANTS = [
     ),
     Mutant(
         "layer: the mask of a backwards layer is not turned",
-        "recurrent.py",
+        "masks.py",
         "        mask = ops.flip(mask, axis=1)\n",
         "        pass\n",
         "layers/test_masks.py",

@@ -1,23 +1,18 @@
 """The agreement benchmark asks what it says, and its answers are the model's."""
 
-import importlib.util
 import json
-import pathlib
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-FILE = pathlib.Path(__file__).parents[1] / "benchmarks" / "agreement.py"
+from .benchmark import load_benchmark
 
 
 @pytest.fixture(scope="module")
 def agreement():
-    spec = importlib.util.spec_from_file_location("benchmark_agreement", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("agreement")
 
 
 def numbers(words, agreement):
@@ -27,9 +22,9 @@ def numbers(words, agreement):
 
 
 def test_questions_are_what_they_are_said_to_be(agreement):
-    asked = agreement.questions(8, np.random.default_rng(0))
-    assert len(asked) == 8 * 20
-    for q in asked:
+    questions = agreement.draw_questions(8, np.random.default_rng(0))
+    assert len(questions) == 8 * 20
+    for q in questions:
         assert q.words[q.verb] == ("was", "were")[q.number]
         assert [n for n in q.words if n in agreement.IDS] == q.words
         between = q.words[3 : q.verb - 1]
@@ -40,7 +35,7 @@ def test_questions_are_what_they_are_said_to_be(agreement):
         assert all((n != q.number) == q.other for n in nouns[1:])
         assert len(nouns) > 1 or q.distance <= 3
     for distance in agreement.DISTANCES:
-        kinds = [(q.number, q.other) for q in asked if q.distance == distance]
+        kinds = [(q.number, q.other) for q in questions if q.distance == distance]
         assert all(kinds.count(kind) == 2 for kind in set(kinds)) and len(kinds) == 8
 
 
@@ -49,10 +44,10 @@ def test_no_tested_subject_heads_a_clause_in_training(agreement):
     text = " ".join(words).split(" <eos> ")
     heads = {s.split()[1] for s in text if " , " in s}
     short = {s.split()[1] for s in text if " , " not in s}
-    asked = {q.words[1] for q in agreement.questions(40, np.random.default_rng(0))}
+    nouns = {q.words[1] for q in agreement.draw_questions(40, np.random.default_rng(0))}
     half = len(agreement.NOUNS) // 2
     assert heads == {form for noun in agreement.NOUNS[:half] for form in noun}
-    assert asked == {form for noun in agreement.NOUNS[half:] for form in noun} <= short
+    assert nouns == {form for noun in agreement.NOUNS[half:] for form in noun} <= short
     longest = max(len(s.split()) for s in text if " , " in s)
     assert longest == 10 + len("the cats , , were tired".split())
 
@@ -83,12 +78,12 @@ def test_answers_are_those_of_the_model(agreement):
         {"tokens": tokens, "reset": reset, "level_0_h": state},
         {"logits": logits, "level_0_h": state},
     )
-    asked = agreement.questions(4, np.random.default_rng(0))
-    right = agreement.answers(model, asked, rows=3)
-    assert right.tolist() == [not q.other or q.distance <= 3 for q in asked]
-    with_attractors = agreement.accuracy(right, asked, True)
+    questions = agreement.draw_questions(4, np.random.default_rng(0))
+    right = agreement.answers(model, questions, rows=3)
+    assert right.tolist() == [not q.other or q.distance <= 3 for q in questions]
+    with_attractors = agreement.accuracy(right, questions, True)
     assert with_attractors == [1.0] * 3 + [0.0] * 17
-    assert agreement.accuracy(right, asked, False) == [1.0] * 20
+    assert agreement.accuracy(right, questions, False) == [1.0] * 20
 
 
 def test_cells_get_equal_parameter_counts(agreement):

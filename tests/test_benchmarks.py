@@ -1,45 +1,33 @@
 """The benchmarks run, and everybody in them says the same."""
 
-import importlib.util
 import json
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from .benchmark import FOLDER, load_benchmark
 from .machine import seconds
-
-FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
-
-
-def benchmark(name):
-    spec = importlib.util.spec_from_file_location(
-        f"benchmark_{name}", FOLDER / f"{name}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def decode():
-    return benchmark("decode")
+    return load_benchmark("decode")
 
 
 @pytest.fixture(scope="module")
 def layers():
-    return benchmark("layers")
+    return load_benchmark("layers")
 
 
 @pytest.fixture(scope="module")
 def language():
-    return benchmark("language")
+    return load_benchmark("language")
 
 
 @pytest.fixture(scope="module")
 def war_and_peace():
-    return benchmark("war_and_peace")
+    return load_benchmark("war_and_peace")
 
 
 @pytest.mark.slow
@@ -135,10 +123,10 @@ def test_networks_of_the_table_are_equally_large(war_and_peace):
 def test_war_and_peace_goes_on_where_it_was_killed(
     war_and_peace, tmp_path, monkeypatch
 ):
-    from saccade.apps.core.training import loop
+    from saccade.apps.core.training import checkpoints
 
     words = ["--toy", "--cells", "gru", "--levels", "1", "2", "--out", str(tmp_path)]
-    write, killed = loop.Rounds._write_checkpoint, []
+    write, killed = checkpoints.Rounds.write_checkpoint, []
 
     def write_and_die(rounds, done):
         write(rounds, done)
@@ -146,7 +134,7 @@ def test_war_and_peace_goes_on_where_it_was_killed(
             killed.append(done)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Rounds, "_write_checkpoint", write_and_die)
+    monkeypatch.setattr(checkpoints.Rounds, "write_checkpoint", write_and_die)
     with pytest.raises(KeyboardInterrupt):
         war_and_peace.main(words)
     table = json.loads((tmp_path / "table.json").read_text("utf-8"))

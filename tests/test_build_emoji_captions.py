@@ -1,24 +1,19 @@
 """The data set behind the README's captioning figures can be built by a stranger."""
 
 import csv
-import importlib.util
 import io
 import json
-import pathlib
 import tarfile
 
 import pytest
 from PIL import Image
 
-FILE = pathlib.Path(__file__).parents[1] / "benchmarks/build_emoji_captions.py"
+from .benchmark import load_benchmark
 
 
 @pytest.fixture(scope="module")
 def build():
-    spec = importlib.util.spec_from_file_location("build_emoji_captions", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("build_emoji_captions")
 
 
 def read(path):

@@ -1,25 +1,19 @@
 """The error analysis of a character model counts what it says it counts."""
 
-import importlib.util
 import json
-import pathlib
 
 import numpy as np
 import pytest
 
 from saccade.apps.core.tasks.language.streams import Text, loss_meter
 
+from .benchmark import FOLDER, load_benchmark
 from .groups import each_app
-
-FILE = pathlib.Path(__file__).parents[1] / "benchmarks" / "char_errors.py"
 
 
 @pytest.fixture(scope="module")
 def errors():
-    spec = importlib.util.spec_from_file_location("benchmark_char_errors", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("char_errors")
 
 
 def test_classes(errors):
@@ -73,7 +67,7 @@ def test_the_log_probabilities_are_the_models(errors, run):
 
 
 def test_the_committed_result_is_the_programs(errors):
-    report = json.loads((FILE.parent / "results/char_errors.json").read_text("utf-8"))
+    report = json.loads((FOLDER / "results/char_errors.json").read_text("utf-8"))
     *orders, together = report["orders"]
     assert [row["order"] for row in orders] == list(errors.ORDERS)
     assert together["order"] == "any order"

@@ -9,28 +9,28 @@ import pytest
 import typer.testing
 
 from saccade.apps import load_config_module
-from saccade.apps.cli import commands
+from saccade.apps.cli import cli, loading, main
 from saccade.apps.core.errors import UserError
 
 
 class FakeRun:
     folder = "runs/captioning/one"
     metrics = {"exact_match": 50.0, "decode": "greedy"}
-    asked = None
+    received = None
 
     def evaluate(self, data=None, **decode):
-        FakeRun.asked = (data, decode)
+        FakeRun.received = (data, decode)
         return self.metrics
 
     def predict(self, inputs, **decode):
-        FakeRun.asked = (inputs, decode)
+        FakeRun.received = (inputs, decode)
         return [
             {"caption": f"said {i}", "score": -0.5, "ok": "bad" not in i}
             for i in inputs
         ]
 
     def inspect(self, path, out=None):
-        FakeRun.asked = (path, out)
+        FakeRun.received = (path, out)
         return {"units": 3}
 
 
@@ -56,12 +56,10 @@ class FakeApp:
 @pytest.fixture
 def saccade(monkeypatch):
     """Run the command line against a fake app; returns typer's result."""
-    monkeypatch.setattr(commands, "load", lambda name: FakeApp())
+    monkeypatch.setattr(loading, "load", lambda name: FakeApp())
 
     def call(*arguments, **options):
-        return typer.testing.CliRunner().invoke(
-            commands.cli, list(arguments), **options
-        )
+        return typer.testing.CliRunner().invoke(cli, list(arguments), **options)
 
     return call
 
@@ -177,7 +175,7 @@ def test_wrong_words_get_an_error_that_helps(saccade, arguments, message):
 def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["saccade", "train", "captioning", "--bogus=1"])
     with pytest.raises(SystemExit) as left:
-        commands.main()
+        main()
     assert left.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
 
@@ -185,7 +183,7 @@ def test_the_console_script_prints_the_error_and_no_traceback(monkeypatch, capsy
 def test_a_path_that_the_system_refuses_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["saccade", "export", "captioning", "x" * 5000])
     with pytest.raises(SystemExit) as left:
-        commands.main()
+        main()
     assert left.value.code == 2
     assert capsys.readouterr().err.startswith("error: File name too long: xxx")
 
@@ -210,7 +208,7 @@ def test_ctrl_c_says_how_to_go_on(saccade, monkeypatch):
 def test_evaluate_takes_a_run_and_decode_options(saccade, tmp_path):
     done = saccade("evaluate", "captioning", str(tmp_path), "--beam", "3", "--json")
     assert FakeApp.loaded == str(tmp_path)
-    assert FakeRun.asked == (None, {"beam": 3})
+    assert FakeRun.received == (None, {"beam": 3})
     assert json.loads(done.stdout)["decode"] == "greedy"
 
 
@@ -229,7 +227,7 @@ def test_what_an_export_cannot_do_is_an_error(saccade, tmp_path):
 
 
 def test_every_verb_shows_an_example_that_begins_with_it(saccade):
-    for command in commands.cli.registered_commands:
+    for command in cli.registered_commands:
         verb = command.name or command.callback.__name__
         shown = saccade(verb, "--help")
         assert shown.exit_code == 0
@@ -242,11 +240,11 @@ def test_starting_noise_is_hidden_unless_the_start_fails(monkeypatch, capfd):
         if name == "broken":
             raise ImportError("no such library")
 
-    monkeypatch.setattr(commands, "load", noisy)
-    commands.load_quietly("captioning")
+    monkeypatch.setattr(loading, "load", noisy)
+    loading.load_quietly("captioning")
     assert capfd.readouterr().err == ""
     with pytest.raises(ImportError):
-        commands.load_quietly("broken")
+        loading.load_quietly("broken")
     os.write(2, b", and after")
     assert capfd.readouterr().err == "noise of C++, and after"
 
@@ -259,7 +257,7 @@ def test_predict_takes_files_patterns_and_standard_input(
     monkeypatch.chdir(tmp_path)
     saccade("predict", "captioning", "x.png", "*.png", "-", input="y.png\n\nz.png\n")
     assert FakeApp.loaded is None
-    assert FakeRun.asked[0] == ["x.png", "a.png", "b.png", "y.png", "z.png"]
+    assert FakeRun.received[0] == ["x.png", "a.png", "b.png", "y.png", "z.png"]
 
 
 def test_predict_prints_a_line_per_input_and_fails_for_bad_ones(
@@ -271,7 +269,7 @@ def test_predict_prints_a_line_per_input_and_fails_for_bad_ones(
     inputs = ["bad.png", "gone-bad.png", "bad-*.png", "bad", "good.png"]
     # The first plain word would be the run, were it a folder.
     done = saccade("predict", "captioning", *inputs)
-    assert FakeRun.asked[0] == inputs
+    assert FakeRun.received[0] == inputs
     assert done.stdout == "good.png: said good.png  (-0.50)\n"
     assert done.stderr.splitlines() == [
         "bad.png: is no JPEG, PNG, GIF, BMP or WebP picture, or a broken or too large "
@@ -288,7 +286,7 @@ def test_a_file_with_brackets_in_its_name_is_no_pattern(saccade, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     pathlib.Path("cat[1].png").write_bytes(b"")
     saccade("predict", "captioning", "cat[1].png")
-    assert FakeRun.asked[0] == ["cat[1].png"]
+    assert FakeRun.received[0] == ["cat[1].png"]
 
 
 def test_predict_json_has_an_object_per_line(saccade):
@@ -301,14 +299,15 @@ class FakeWriter(FakeRun):
 
     def __init__(self, ok=True):
         self.ok = ok
-        self.app = types.SimpleNamespace(serve=types.SimpleNamespace(tell=self.tell))
+        serve = types.SimpleNamespace(terminal_parts=self.terminal_parts)
+        self.app = types.SimpleNamespace(serve=serve)
 
-    def tell(self, loaded, inputs, options):
-        FakeRun.asked = (inputs, options)
+    def terminal_parts(self, loaded, inputs, options):
+        FakeRun.received = (inputs, options)
         yield from ("in parts", ", one by one\n")
 
     def predict(self, inputs, **options):
-        FakeRun.asked = (inputs, options)
+        FakeRun.received = (inputs, options)
         return [{"continuation": "語", "ok": self.ok} for _ in inputs]
 
     def draw(self, inputs, answers):
@@ -325,7 +324,7 @@ def test_predict_continues_a_prompt(writer):
     options = ["--prompt", "ROMEO:", "--length", "50", "--top-k=5", "--stop", "\\n"]
     done = writer("predict", "char_lm", *options)
     assert done.stdout == "in parts, one by one\n"
-    assert FakeRun.asked == (["ROMEO:"], {"length": 50, "top_k": 5, "stop": "\\n"})
+    assert FakeRun.received == (["ROMEO:"], {"length": 50, "top_k": 5, "stop": "\\n"})
 
 
 def test_predict_takes_texts_from_files_and_standard_input(
@@ -336,7 +335,7 @@ def test_predict_takes_texts_from_files_and_standard_input(
         pathlib.Path(name).write_text("text")
     writer("predict", "char_lm", "gone", "*.txt", "-", input="zwölf\nlines\n")
     paths = [pathlib.Path(name) for name in ("gone", "a.txt", "b.txt")]
-    assert FakeRun.asked == ([*paths, "zwölf\nlines\n"], {})
+    assert FakeRun.received == ([*paths, "zwölf\nlines\n"], {})
     refused = writer("predict", "char_lm", "-", input=b"\xff")
     assert "no UTF-8" in str(refused.exception)
 
@@ -344,7 +343,7 @@ def test_predict_takes_texts_from_files_and_standard_input(
 def test_predict_of_texts_as_json(writer, monkeypatch):
     done = writer("predict", "char_lm", "--prompt", "x", "--json", "--seed=3")
     assert json.loads(done.stdout) == {"continuation": "語", "ok": True}
-    assert "語" in done.stdout and FakeRun.asked == (["x"], {"seed": 3})
+    assert "語" in done.stdout and FakeRun.received == (["x"], {"seed": 3})
     monkeypatch.setattr(FakeApp, "load", lambda self, folder: FakeWriter(ok=False))
     assert writer("predict", "char_lm", "gone", "--json").exit_code == 1
 
@@ -370,10 +369,10 @@ def test_inspect_passes_the_file_on_and_shows_the_facts(saccade, tmp_path, monke
     (tmp_path / "text.py").write_text("x")
     monkeypatch.chdir(tmp_path)
     done = saccade("inspect", "char_lm", "text.py")
-    assert FakeApp.loaded is None and FakeRun.asked == ("text.py", None)
+    assert FakeApp.loaded is None and FakeRun.received == ("text.py", None)
     assert "units" in done.output and "3" in done.output
     saccade("inspect", "char_lm", "run", "text.py", "--out", "cells")
-    assert FakeApp.loaded == "run" and FakeRun.asked == ("text.py", "cells")
+    assert FakeApp.loaded == "run" and FakeRun.received == ("text.py", "cells")
     for words, message in (
         (["gone.py"], "found none at gone.py"),
         (["a", "run", "text.py"], "Expected \\[RUN\\] FILE"),

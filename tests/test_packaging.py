@@ -12,12 +12,12 @@ import zipfile
 
 import pytest
 
-from saccade.apps.cli.commands import cli
+from saccade.apps.cli import cli
 
 from .machine import seconds
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMAND = [sys.executable, "-c", "from saccade.apps.cli.commands import main; main()"]
+COMMAND = [sys.executable, "-c", "from saccade.apps.cli import main; main()"]
 
 
 def run(arguments, **options):
@@ -59,8 +59,8 @@ def test_the_wheel_holds_every_file_of_the_tree_and_nothing_else(wheel):
 def test_the_wheel_works_where_the_repository_is_not(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "import sys, saccade.layers, saccade.apps.cli.commands\n"
-        "for module in (saccade.layers, saccade.apps, saccade.apps.cli.commands):\n"
+        "import sys, saccade.layers, saccade.apps.cli\n"
+        "for module in (saccade.layers, saccade.apps, saccade.apps.cli):\n"
         "    assert module.__file__.startswith(sys.argv[1]), module.__file__\n"
     )
     # -S: without site, whose .pth files would mount the editable install as well.
@@ -107,11 +107,25 @@ def test_the_command_line_answers_at_once(arguments):
 
 def test_listing_the_apps_does_not_import_tensorflow():
     code = (
-        "import sys; from saccade.apps.cli.commands import cli\n"
+        "import sys; from saccade.apps.cli import cli\n"
         "cli(['list'], standalone_mode=False)\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     assert run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_settings_files_and_the_servers_files_need_no_tensorflow(tmp_path):
+    code = (
+        "import sys\n"
+        "from saccade.apps.core.settings import command_line, fields, json_text\n"
+        "from saccade.apps.core.files import locks, scratch, whole\n"
+        "from saccade.apps.core.serving import server\n"
+        "server.write_server_files(sys.argv[1], {})\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    done = run([sys.executable, "-c", code, tmp_path])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "models.config").exists()
 
 
 def test_importing_the_library_leaves_tensorflows_messages_alone():

@@ -399,8 +399,8 @@ def read(folder, **settings):
 
 
 def tables(name):
-    """A table, a COCO file and a token file that name this picture in their second
-    row, and how an error calls that place."""
+    """Files of every form that name this picture in their second row, and how an error
+    calls that place."""
     rows = [{"image": n, "caption": "a cat"} for n in ("a.png", name)]
     coco = {
         "images": [{"id": i, "file_name": r["image"]} for i, r in enumerate(rows)],
@@ -408,11 +408,19 @@ def tables(name):
             {"id": i, "image_id": i, "caption": "a cat"} for i in range(len(rows))
         ],
     }
+    karpathy = {
+        "images": [
+            {"filename": r["image"], "split": "train", "sentences": [{"raw": "a cat"}]}
+            for r in rows
+        ]
+    }
     return {
         "captions.csv": (f"image,caption\na.png,a cat\n{name},a cat\n", "line 3"),
         "captions.tsv": (f"image\tcaption\na.png\ta cat\n{name}\ta cat\n", "line 3"),
         "captions.jsonl": ("\n".join(map(json.dumps, rows)), "line 2"),
         "captions.json": (json.dumps(coco), "annotation 1"),
+        "dataset.json": (json.dumps(karpathy), r"images\[1\].sentences\[0\]"),
+        "captions.txt": (f"image,caption\na.png,a cat\n{name},a cat\n", "line 3"),
         "captions.token": (f"a.png#0\ta cat\n{name}#0\ta cat\n", "line 2"),
     }
 

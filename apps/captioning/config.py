@@ -4,12 +4,21 @@ import dataclasses
 
 from ..core.settings.fields import field, validate
 
+SUMMARY = (
+    "a picture goes in, a sentence comes out, with a map of where the network looked "
+    "for every word"
+)
+READS = "files"
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     # Data
     data: str = field(
-        "builtin", "builtin, tfds:NAME, or the path of a table or of a folder with one"
+        "builtin",
+        "builtin, tfds:NAME, or the path of a table (.csv, .tsv, .jsonl), of COCO's or "
+        "Karpathy's JSON, of Kaggle's captions.txt, of a token file, or of a folder "
+        "with one of them",
     )
     data_dir: str = field("", "where tensorflow-datasets keeps prepared data")
     image_column: str = field("image", "column that holds the picture's path")
@@ -17,8 +26,12 @@ class Config:
     split_column: str = field(
         "", "column that holds train, val or test; empty: --split"
     )
-    split: str = field("90/5/5", "percent for train/validation/test without a column")
-    image_dir: str = field("", "folder of the pictures, where it is not the table's")
+    split: str = field(
+        "90/5/5", "percent for train/validation/test where the data has no splits"
+    )
+    image_dir: str = field(
+        "", "folder of the pictures, where it is not the file's or images beside it"
+    )
     skip_bad: bool = field(False, "count and skip bad rows instead of stopping")
     bad_at_most: float = field(
         10.0, "percent that --skip-bad may skip; more is an error", low=0, high=100

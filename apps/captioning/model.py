@@ -1,4 +1,4 @@
-"""The captioning model: an encoder sees the picture, a recurrent decoder tells it."""
+"""The captioning model: an encoder of pictures, a recurrent decoder with attention."""
 
 import keras
 import numpy as np
@@ -16,9 +16,39 @@ from ...layers import (
     Recurrent,
 )
 from ..core.errors import UserError
-from .train import Captioner
 
 CELLS = {"elman": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class Captioner(keras.Model):
+    """A functional captioning model and its loss.
+
+    The loss is the cross-entropy of the next token, averaged over the real tokens
+    of the batch. Hard attention adds the loss of `Reinforce`, once `reinforce` is
+    set, see `train.compile_model`.
+    """
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        reinforce = getattr(self, "reinforce", None)
+        if reinforce is None or not training:
+            return loss
+        real = ops.cast(sample_weight["logits"], "float32")  # (batch, time)
+        log_probs = -keras.losses.sparse_categorical_crossentropy(
+            y["logits"], y_pred["logits"], from_logits=True
+        )
+        extra = reinforce(
+            ops.sum(log_probs * real, axis=-1),
+            weights=y_pred["attention"],
+            chosen=y_pred["chosen"],
+            mask=real,
+            training=True,
+        )
+        # Per token, like the cross-entropy that it is added to.
+        return loss + ops.sum(extra) / ops.maximum(ops.sum(real), 1)
 
 
 def build_model(config, vocabulary):
@@ -31,8 +61,8 @@ def build_model(config, vocabulary):
     Inputs: `image` uint8 (batch, size, size, 3); `tokens` int32 (batch, time), the
     caption behind <start>, padded with 0.
     Outputs: `logits` (batch, time, vocabulary), raw scores of the token that follows
-    each token; with attention also `attention` (batch, time, regions), where it
-    looked before saying it, and with hard attention `chosen`, what it drew.
+    each token; with attention also `attention` (batch, time, regions), its weights
+    before that token, and with hard attention `chosen`, the region that it drew.
     """
     vocabulary_size = getattr(vocabulary, "size", vocabulary)
     size = config.image_size
@@ -53,15 +83,15 @@ def build_model(config, vocabulary):
         first = layers.Reshape((1, config.embedding))(first)
         sequence = layers.Concatenate(axis=1)([first, words])  # (batch, 1 + time, ...)
 
-    told, looked = run_decoder(config, sequence, regions, picture)
-    if config.condition == "first":  # Nothing is said after the picture alone.
-        told = [part[:, 1:] for part in told]
-        looked = {name: part[:, 1:] for name, part in looked.items()}
+    states, attention = run_decoder(config, sequence, regions, picture)
+    if config.condition == "first":  # No token follows the picture alone.
+        states = [part[:, 1:] for part in states]
+        attention = {name: part[:, 1:] for name, part in attention.items()}
 
     # Xu et al. 2015, equation 7: word, state and context vote on the next word.
     votes = [
         layers.Dense(config.embedding, name=f"vote_{i}")(part)
-        for i, part in enumerate(told)
+        for i, part in enumerate(states)
     ]
     vote = layers.Activation("tanh", name="vote")(layers.Add()([words, *votes]))
     vote = layers.Dropout(config.dropout, name="vote_dropout")(vote)
@@ -69,7 +99,7 @@ def build_model(config, vocabulary):
 
     return Captioner(
         inputs={"image": image, "tokens": tokens},
-        outputs={"logits": logits, **looked},
+        outputs={"logits": logits, **attention},
         name="captioning",
     )
 
@@ -98,7 +128,7 @@ class Positions(layers.Layer):
 
 
 def run_decoder(config, sequence, regions, picture):
-    """The recurrent part: ([h, context], where it looked by name)."""
+    """The recurrent part: ([h, context], outputs of the attention by name)."""
     cell = CELLS[config.cell](config.units_rnn)
     if config.condition == "every":
         cell = ConditionedCell(cell)
@@ -119,11 +149,11 @@ def run_decoder(config, sequence, regions, picture):
     if config.attention == "hard":
         attention = HardAttention(config.attention_units, seed=config.seed)
     rnn = AttentionRNN(cell, attention, penalty=config.penalty, name="decoder")
-    seen = rnn(sequence, memory=regions)
-    looked = {"attention": seen["weights"]}
+    decoded = rnn(sequence, memory=regions)
+    outputs = {"attention": decoded["weights"]}
     if config.attention == "hard":
-        looked["chosen"] = seen["chosen"]
-    return [seen["outputs"], seen["contexts"]], looked
+        outputs["chosen"] = decoded["chosen"]
+    return [decoded["outputs"], decoded["contexts"]], outputs
 
 
 def build_encoder(config):

@@ -1,4 +1,4 @@
-"""From a picture to a sentence: the same graph for validation, predict and export."""
+"""From a picture to a sentence: the same graph for predict and export."""
 
 import functools
 import pathlib
@@ -6,112 +6,14 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from ...layers import decoding
 from ..core.errors import UserError
 from ..core.inputs import pictures
 from ..core.report import plot
 from ..core.report.metrics import caption_metrics
 from .config import Decode
+from .decode import decode_captions
 
 BATCH = 64
-
-
-def begin(model, config, pixels, beam=1):
-    """What decoding starts from: a `step` function and the first state.
-
-    Args:
-        pixels: uint8 (batch, size, size, 3).
-        beam: hypotheses per picture; what `step` closes over has batch * beam rows.
-    """
-    layer = model.get_layer
-    decoder, embed = layer("decoder"), layer("embedding")
-    attends = config.attention != "none"
-
-    regions = encode(layer("encoder"), pixels)  # (batch, regions, features)
-    picture = tf.reduce_mean(regions, axis=1)
-    memory = None
-    if attends:
-        memory = decoder.prepare_memory(regions)
-    elif config.condition == "every":
-        memory = decoder.prepare_memory(picture)
-
-    if attends:
-        state = decoder.initial_state_from(regions)
-    elif config.condition == "initial":
-        state = [
-            layer(f"initial_state_{i}")(picture) for i in range(len(decoder.state_size))
-        ]
-    else:
-        state = decoder.get_initial_state(tf.shape(pixels)[0])
-    if config.condition == "first":
-        _, state = decoder.step(layer("picture_as_word")(picture), state, memory)
-
-    if memory is not None:
-        memory = decoding.repeat_rows(memory, beam)
-
-    def step(tokens, state):
-        word = embed(tokens)  # (rows, embedding)
-        told, state = decoder.step(word, state, memory)
-        parts = [told["outputs"], told["contexts"]] if attends else [told]
-        votes = [layer(f"vote_{i}")(part) for i, part in enumerate(parts)]
-        vote = tf.tanh(tf.add_n([tf.cast(word, votes[0].dtype), *votes]))
-        logits = layer("logits")(vote)
-        return (logits, state, told["weights"]) if attends else (logits, state)
-
-    return step, state
-
-
-def encode(encoder, pixels):
-    """The encoder's regions, of an empty batch too.
-
-    oneDNN's convolution gives an empty batch the shape of its input, so the encoder
-    gets one white picture more where the batch may be empty.
-    """
-    if pixels.shape[0]:
-        return encoder(pixels, training=False)
-    count = tf.shape(pixels)[0]
-    extra = tf.fill([tf.cast(count == 0, tf.int32), *pixels.shape[1:]], 255)
-    some = tf.concat([pixels, tf.cast(extra, pixels.dtype)], axis=0)
-    return encoder(some, training=False)[:count]
-
-
-def speak(model, config, vocabulary, pixels, options):
-    """Captions as tokens: a `decoding.Decoded` without n_best.
-
-    Args:
-        pixels: uint8 (batch, size, size, 3).
-        options: a `Decode`, how to choose the words.
-    """
-    step, state = begin(model, config, pixels, beam=options.beam)
-    start = tf.fill([tf.shape(pixels)[0]], vocabulary.start)
-    common = {
-        "start": start,
-        "end": vocabulary.end,
-        "max_length": config.max_length,
-        "min_length": 1,
-        "suppress": (vocabulary.pad, vocabulary.unknown, vocabulary.start),
-        "pad": vocabulary.pad,
-    }
-    if options.temperature:
-        return decoding.sample(
-            step,
-            state,
-            seed=options.seed,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            **common,
-        )
-    if options.beam == 1:
-        return decoding.greedy(step, state, **common)
-    best = decoding.beam_search(
-        step,
-        state,
-        beam=options.beam,
-        length_penalty=options.length_penalty,
-        **common,
-    )
-    return decoding.Decoded(*(None if x is None else x[:, 0] for x in best))
 
 
 def answer(vocabulary, decoded, ok):
@@ -141,10 +43,11 @@ def responder(model, config, vocabulary, options):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def respond(image_bytes):
-        # A SavedModel does not look at the rank of what it is given.
+        # A SavedModel does not check the rank of its inputs.
         image_bytes = tf.ensure_shape(image_bytes, [None])
         pixels, ok = pictures.decode(image_bytes, config.image_size)
-        return answer(vocabulary, speak(model, config, vocabulary, pixels, options), ok)
+        decoded = decode_captions(model, config, vocabulary, pixels, options)
+        return answer(vocabulary, decoded, ok)
 
     return respond
 
@@ -178,15 +81,15 @@ def from_signature(respond, inputs):
 def _for_people(row):
     length = int(row["length"])
     caption = row["caption"].decode()
-    said = {
+    result = {
         "caption": caption,
         "score": float(row["score"]),
         "ok": bool(row["ok"]),
         "tokens": row["tokens"][:length].tolist(),
     }
     if "attention" in row:
-        said["attention"] = row["attention"][:length]
-    return said
+        result["attention"] = row["attention"][:length]
+    return result
 
 
 def draw(inputs, answers, config):
@@ -199,18 +102,18 @@ def draw(inputs, answers, config):
         UserError: the answers come from a model without attention.
     """
     rows = []
-    for item, said in zip(inputs, answers, strict=True):
-        if "attention" not in said:
+    for item, result in zip(inputs, answers, strict=True):
+        if "attention" not in result:
             raise UserError(
                 "--plot draws where the network looked, but this model was trained "
                 "with --attention=none. Train one with --attention=soft or hard."
             )
-        if not said["ok"]:
+        if not result["ok"]:
             continue
         pixels, _ = pictures.decode(tf.constant([read_bytes(item)]), config.image_size)
-        caption = said["caption"]
+        caption = result["caption"]
         words = caption.split() if config.units == "words" else list(caption)
-        rows.append((pixels[0].numpy(), words, said["attention"][: len(words)]))
+        rows.append((pixels[0].numpy(), words, result["attention"][: len(words)]))
     if not rows:
         raise UserError("No picture could be read, so there is nothing to draw.")
     return plot.attention_sheet(rows)
@@ -245,8 +148,8 @@ def evaluate(model, config, vocabulary, examples, options):
     contents = [read_bytes(file) for file in examples.files]  # raises for a lost one
     answers = predict(model, config, vocabulary, contents, options)
     references = [vocabulary.canonical(c) for c in examples.captions]
-    said = [a["caption"] for a in answers]
-    figures = caption_metrics(said, references, config.units)
+    captions = [a["caption"] for a in answers]
+    figures = caption_metrics(captions, references, config.units)
     if examples.boxes and config.attention != "none":
         figures |= attention_on_objects(answers, examples.boxes)
     return {**figures, "pictures": len(answers), "decode": options.describe()}
@@ -258,16 +161,16 @@ def attention_on_objects(answers, boxes):
     Only words that name exactly one object of their picture count.
     """
     inside, areas = [], []
-    for said, objects in zip(answers, boxes, strict=True):
-        side = round(said["attention"].shape[1] ** 0.5)
-        for word, looked in zip(
-            said["caption"].split(), said["attention"], strict=False
+    for result, objects in zip(answers, boxes, strict=True):
+        side = round(result["attention"].shape[1] ** 0.5)
+        for word, attention in zip(
+            result["caption"].split(), result["attention"], strict=False
         ):
             named = [o["box"] for o in objects if o["word"] == word]
             if len(named) != 1:
                 continue
             cover = box_cover(named[0], side)
-            inside.append(float(np.sum(looked.reshape(side, side) * cover)))
+            inside.append(float(np.sum(attention.reshape(side, side) * cover)))
             areas.append(float(np.mean(cover)))
     if not inside:
         return {}
@@ -302,7 +205,7 @@ def signatures(model, config, vocabulary, options):
     otherwise; `serving_xla` compiles everything between the bytes and the strings.
     """
     compiled = tf.function(
-        lambda pixels: speak(model, config, vocabulary, pixels, options),
+        lambda pixels: decode_captions(model, config, vocabulary, pixels, options),
         jit_compile=True,
     )
 

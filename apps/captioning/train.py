@@ -10,49 +10,20 @@ from keras import ops
 
 from ...layers import Reinforce
 from ..core.data.order import index_batches
+from ..core.data.parts import WHOLE
 from ..core.errors import UserError
 from ..core.inputs import pictures
 from ..core.report.metrics import caption_metrics
 from ..core.training import devices, loop
-from . import serve
+from ..core.training.losses import GlobalMean
 from .config import Decode
+from .decode import decode_captions
 
 log = logging.getLogger("saccade")
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class Captioner(keras.Model):
-    """A functional captioning model and its loss.
-
-    The loss is the cross-entropy of the next token, averaged over the real tokens
-    of the batch. Hard attention adds the loss of `Reinforce`, once `reinforce` is
-    set by `compile_model`.
-    """
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        reinforce = getattr(self, "reinforce", None)
-        if reinforce is None or not training:
-            return loss
-        real = ops.cast(sample_weight["logits"], "float32")  # (batch, time)
-        said = -keras.losses.sparse_categorical_crossentropy(
-            y["logits"], y_pred["logits"], from_logits=True
-        )
-        extra = reinforce(
-            ops.sum(said * real, axis=-1),
-            weights=y_pred["attention"],
-            chosen=y_pred["chosen"],
-            mask=real,
-            training=True,
-        )
-        # Per token, like the cross-entropy that it is added to.
-        return loss + ops.sum(extra) / ops.maximum(ops.sum(real), 1)
-
-
-@keras.saving.register_keras_serializable(package="saccade")
-class TokenLoss(devices.GlobalMean, keras.losses.Loss):
+class TokenLoss(GlobalMean, keras.losses.Loss):
     """Cross-entropy of token ids against logits, (batch, time) and (batch, time, V).
     With the default reduction, the mean over the tokens of the global batch.
 
@@ -123,14 +94,14 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
             "are not shared among replicas. Train it with --strategy none, or take "
             "--attention soft."
         )
-    pick = pictures.picker(splits.train.files, config.image_size)
+    gather_pictures = pictures.picker(splits.train.files, config.image_size)
     owner = np.repeat(
         np.arange(len(splits.train)), [len(c) for c in splits.train.captions]
     )
     sentences = [caption for captions in splits.train.captions for caption in captions]
-    targets = vocabulary.encode(sentences, config.max_length).numpy()  # (n, time)
+    tokens = vocabulary.encode(sentences, config.max_length).numpy()  # (n, time)
 
-    def batches(first_step, part=devices.WHOLE):
+    def batches(first_step, part=WHOLE):
         """(inputs, targets, weights) for `fit`, from this step on."""
 
         def make(step, indices):
@@ -138,27 +109,30 @@ def fit(model, config, vocabulary, splits, folder, resume, planned):
             # Every part moves its pictures in its own way.
             draw = step * part.count + part.index
             seed = tf.stack([config.seed, tf.cast(draw, tf.int32)])
-            seen = pick(tf.gather(owner, indices))
-            seen = pictures.shift_and_zoom(seen, config.shift, config.zoom, seed)
-            said = tf.gather(targets, indices)  # (batch, time)
-            heard = tf.pad(
-                said[:, :-1], [[0, 0], [1, 0]], constant_values=vocabulary.start
+            pixels = gather_pictures(tf.gather(owner, indices))
+            pixels = pictures.shift_and_zoom(pixels, config.shift, config.zoom, seed)
+            targets = tf.gather(tokens, indices)  # (batch, time)
+            decoder_inputs = tf.pad(
+                targets[:, :-1], [[0, 0], [1, 0]], constant_values=vocabulary.start
             )
-            real = tf.cast(said != vocabulary.pad, tf.float32)
-            heard = tf.where(heard == vocabulary.end, vocabulary.pad, heard)
-            return {"image": seen, "tokens": heard}, {"logits": said}, {"logits": real}
+            decoder_inputs = tf.where(
+                decoder_inputs == vocabulary.end, vocabulary.pad, decoder_inputs
+            )
+            real = tf.cast(targets != vocabulary.pad, tf.float32)
+            inputs = {"image": pixels, "tokens": decoder_inputs}
+            return inputs, {"logits": targets}, {"logits": real}
 
-        stream = index_batches(len(targets), config.batch_size, config.seed, first_step)
+        stream = index_batches(len(tokens), config.batch_size, config.seed, first_step)
         return stream.map(make, num_parallel_calls=2).prefetch(2)
 
     compile_model(model, config)
     if not config.steps:
         steps = loop.steps_for(config.minutes, model, batches)
         config = dataclasses.replace(config, steps=steps)
-    rounds, asked = min(config.rounds, config.steps), config.steps
-    config = dataclasses.replace(config, steps=asked // rounds * rounds)
-    if config.steps != asked:
-        log.info("%d steps instead of %d: whole rounds.", config.steps, asked)
+    rounds, requested = min(config.rounds, config.steps), config.steps
+    config = dataclasses.replace(config, steps=requested // rounds * rounds)
+    if config.steps != requested:
+        log.info("%d steps instead of %d: whole rounds.", config.steps, requested)
     planned(config)
     compile_model(model, config)  # The learning rate falls over the planned steps.
     loop.train(
@@ -177,14 +151,15 @@ def validation(model, config, vocabulary, examples, most=500):
     """A function that scores the model as it is by greedy captions of `examples`."""
     pixels = pictures.read(examples.files[:most], config.image_size)
     references = [vocabulary.canonical(c) for c in examples.captions[:most]]
-    speak = tf.function(
-        lambda batch: serve.speak(model, config, vocabulary, batch, Decode()).tokens
+    decode = tf.function(
+        lambda batch: decode_captions(model, config, vocabulary, batch, Decode()).tokens
     )
 
     def score():
-        tokens = [speak(pixels[i : i + 128]) for i in range(0, len(pixels), 128)]
-        said = [s.decode() for s in vocabulary.decode(tf.concat(tokens, 0)).numpy()]
-        figures = caption_metrics(said, references, vocabulary.units)
+        tokens = [decode(pixels[i : i + 128]) for i in range(0, len(pixels), 128)]
+        strings = vocabulary.decode(tf.concat(tokens, 0)).numpy()
+        captions = [string.decode() for string in strings]
+        figures = caption_metrics(captions, references, vocabulary.units)
         # chrF moves with every letter, exact match by whole pictures; their sum
         # ranks rounds that one of them alone would call equal.
         total = figures["exact_match"] + figures["chrf"]

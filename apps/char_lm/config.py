@@ -6,6 +6,9 @@ from ..core.errors import ConfigError
 from ..core.settings.cells import CELLS
 from ..core.settings.fields import field, validate
 
+SUMMARY = "a text goes in, its continuation comes out, a character at a time"
+READS = "texts"
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:

@@ -8,24 +8,24 @@ by one, and prints each as soon as it is drawn:
     import tensorflow as tf
 
     folder, prompt, length = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    ask = tf.saved_model.load(folder).signatures
+    signatures = tf.saved_model.load(folder).signatures
     draw = np.random.default_rng(0)
 
     def read(token, states, reset=False):
-        told = ask["step"](
+        states = signatures["step"](
             token=tf.constant([token]), reset=tf.constant([reset]), **states
         )
-        return told.pop("logits").numpy()[0], told
+        return states.pop("logits").numpy()[0], states
 
     # The first token's `reset` puts the initial state in, whatever is sent for it.
-    specs = ask["step"].structured_input_signature[1]
+    specs = signatures["step"].structured_input_signature[1]
     states = {
         name: tf.zeros([1, spec.shape[1]])
         for name, spec in specs.items()
         if name not in ("token", "reset")
     }
-    tokens = ask["encode"](text=tf.constant([prompt]))["tokens"].numpy()[0].tolist()
-    for i, token in enumerate(tokens):
+    encoded = signatures["encode"](text=tf.constant([prompt]))
+    for i, token in enumerate(encoded["tokens"].numpy()[0].tolist()):
         logits, states = read(token, states, reset=i == 0)
 
     print(prompt, end="")
@@ -34,7 +34,7 @@ by one, and prints each as soon as it is drawn:
         chances = np.exp((logits - logits.max()) / 0.8)  # temperature
         token = draw.choice(len(chances), p=chances / chances.sum())
         one = tf.constant([token], tf.int32)
-        letter = ask["decode"](before=one, token=one)
+        letter = signatures["decode"](before=one, token=one)
         print(letter["text"].numpy()[0].decode(), end="", flush=True)
         logits, states = read(token, states)
     print()
@@ -47,7 +47,7 @@ import tensorflow as tf
 
 from ..core.data.texts import read_or_why
 from ..core.errors import Unanswered, UserError
-from ..core.tasks.language import serving
+from ..core.tasks.language import serving, streamed
 from ..core.tasks.language.streams import Text, loss_meter
 from ..core.tasks.language.training import figures
 from .config import Decode
@@ -56,6 +56,7 @@ from .data import load_data
 BATCH = 64
 # What a client of an export chooses; the rest was fixed when it was exported.
 REQUEST_OPTIONS = ("temperature", "length", "seed")
+Streamed = streamed.Streamed  # for `saccade client --stream`
 
 
 def speaker(model, characters, options, compiled=False):
@@ -76,9 +77,13 @@ def fixed(characters, options):
         "start": int(start) or 1,
         "top_k": options.top_k,
         "top_p": options.top_p,
-        # A shell hands \n on as it is.
-        "stop": options.stop.replace("\\n", "\n").replace("\\t", "\t"),
+        "stop": stop_text(options),
     }
+
+
+def stop_text(options):
+    """The text before which a continuation ends. A shell hands \\n on as it is."""
+    return options.stop.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def predict(model, config, characters, inputs, options):
@@ -92,7 +97,7 @@ def predict(model, config, characters, inputs, options):
         per prompt: `prompt` str; `continuation` str; `length`, its characters; `ok`
         bool. A file that cannot be read has `ok` False, an empty continuation, and in
         `error` the reason. All prompts are continued with the same seed, so an answer
-        does not depend on what else was asked.
+        does not depend on the others.
     """
     respond = speaker(model, characters, options).respond
     request = {name: getattr(options, name) for name in REQUEST_OPTIONS}
@@ -105,28 +110,28 @@ def from_signature(respond, inputs, **options):
     Args:
         options: fields of `Decode` that a request can hold, see REQUEST_OPTIONS.
     """
-    asked = dataclasses.replace(Decode(), **options)
+    chosen = dataclasses.replace(Decode(), **options)
     prompts = [_prompt(item) for item in inputs]
     answers = []
     for i in range(0, len(prompts), BATCH):
         some, errors = zip(*prompts[i : i + BATCH], strict=True)
-        told = respond(
+        outputs = respond(
             text=tf.constant(some),
-            temperature=tf.fill([len(some)], asked.temperature),
-            length=tf.fill([len(some)], asked.length),
-            seed=tf.fill([len(some)], asked.seed),
+            temperature=tf.fill([len(some)], chosen.temperature),
+            length=tf.fill([len(some)], chosen.length),
+            seed=tf.fill([len(some)], chosen.seed),
         )
-        texts, lengths = told["continuation"].numpy(), told["length"].numpy()
+        texts, lengths = outputs["continuation"].numpy(), outputs["length"].numpy()
         for row, error in enumerate(errors):
-            said = {
+            answer = {
                 "prompt": some[row].decode("utf-8", "replace"),
                 "continuation": texts[row].decode(),
                 "length": int(lengths[row]),
                 "ok": not error,
             }
             if error:
-                said |= {"continuation": "", "length": 0, "error": error}
-            answers.append(said)
+                answer |= {"continuation": "", "length": 0, "error": error}
+            answers.append(answer)
     return answers
 
 
@@ -151,7 +156,7 @@ def stream(model, config, characters, prompt, options):
     return speaker(model, characters, options).stream(content, *request)
 
 
-def tell(loaded, inputs, options):
+def terminal_parts(loaded, inputs, options):
     """Yields what the terminal shows: each prompt, and its continuation as it comes.
 
     Args:
@@ -176,9 +181,8 @@ def tell(loaded, inputs, options):
         if hasattr(loaded, "stream"):
             parts = loaded.stream(content, **options)
         else:
-            parts = [
-                said["continuation"] for said in loaded.predict([content], **options)
-            ]
+            (answer,) = loaded.predict([content], **options)
+            parts = [answer["continuation"]]
         if len(inputs) > 1:
             yield f"==> {item} <==\n"
         yield content.decode("utf-8", "replace")

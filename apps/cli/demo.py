@@ -2,11 +2,16 @@
 
 import base64
 import json
+import pathlib
 import subprocess
 import sys
 import time
 
+import typer
+
 from ..core.errors import UserError
+from .loading import load_quietly
+from .tables import show_figures
 
 # Runs without our code: what a server has is TensorFlow and the folder.
 CLIENT = """
@@ -24,14 +29,26 @@ print(json.dumps(answer, default=lambda item: item.decode()))
 """
 
 
-def run_demo(app, preset, out, to, show):
+def demo(
+    app: str = typer.Argument("captioning"),
+    out: str = typer.Option("demo", help="Folder of the run and its picture."),
+    preset: str = typer.Option("default", help="Settings to start from."),
+    to: str = typer.Option("saved_models", help="Folder of the export."),
+):
+    """The whole way on embedded data: train, measure, look, export, serve.
+
+    Example: `saccade demo captioning`
+    """
+    run_demo(load_quietly(app), preset, pathlib.Path(out), to)
+
+
+def run_demo(app, preset, out, to):
     """Train, evaluate, draw where the app can, export, ask the export in a new process.
 
     Args:
         app: an `App`; preset: the name of one of its presets.
         out: folder of the run; must not exist yet or be empty.
         to: where the export goes.
-        show: function that prints a dict of figures.
     """
     started = time.perf_counter()
     if preset not in app.presets:
@@ -39,7 +56,7 @@ def run_demo(app, preset, out, to, show):
             f"--preset expected one of {', '.join(app.presets)}; received {preset!r}."
         )
     run = app.train(app.presets[preset](), out / "run")
-    show(run.metrics)
+    show_figures(run.metrics)
 
     if hasattr(app.serve, "draw"):
         inputs = app.data.load_data(run.config).test.files[:3]
@@ -49,7 +66,7 @@ def run_demo(app, preset, out, to, show):
 
     folder = run.export(to)
     print(f"exported: {folder}")
-    answer = ask(folder, app.example())
+    answer = answer_in_new_process(folder, app.example())
     print("the export answers from a process without our code:")
     for name, values in answer.items():
         if isinstance(values[0], str | float):  # the others are for machines
@@ -57,7 +74,7 @@ def run_demo(app, preset, out, to, show):
     print(f"{time.perf_counter() - started:.0f} s in all")
 
 
-def ask(folder, inputs):
+def answer_in_new_process(folder, inputs):
     """What an export answers in a fresh process that imports TensorFlow only."""
     request = {
         "folder": str(folder),

@@ -15,18 +15,20 @@ import dataclasses
 import datetime
 import json
 import logging
-import os
 import pathlib
 import types
 import warnings
 
 import keras
-import tensorflow as tf
 
 from .errors import UserError
-from .settings.fields import from_json, to_json
-from .training import devices
-from .training.loop import make_folder, only_one, rounds_done, write_text
+from .files.locks import only_one
+from .files.whole import make_folder, write_text
+from .run import Export, Run
+from .settings.json_text import from_json, to_json
+from .training import devices, replicas, workers
+from .training.checkpoints import rounds_done
+from .training.feeding import check_rows
 
 log = logging.getLogger("saccade")
 
@@ -65,9 +67,11 @@ class App:
             names, where it depends on what was learned from the run's own data;
             `REQUEST_OPTIONS`, the fields of `Decode` that an export's clients choose;
             `stream(model, config, assets, input, options)` -> parts of one answer, as
-            they come; `tell(loaded, inputs, options)` -> what the terminal shows.
-    reading: None, or `inspect(run, path, out)` -> dict of facts: what goes on inside
-            the model while it reads a file.
+            they come;
+            `terminal_parts(loaded, inputs, options)` -> what the terminal shows;
+            `Streamed`, a `core.serving.served.Served` that streams from a server.
+    inspection: None, or `inspect(run, path, out)` -> dict of facts: what goes on
+            inside the model while it reads a file.
     """
 
     name: str
@@ -77,7 +81,7 @@ class App:
     model: types.ModuleType
     training: types.ModuleType
     serve: types.ModuleType
-    reading: types.ModuleType | None = None
+    inspection: types.ModuleType | None = None
 
     @property
     def presets(self):
@@ -110,20 +114,20 @@ class App:
             resume: go on from the last checkpoint in `out` (None: the newest run).
                 Where nothing has begun in `out` yet, begin with `config`: the same
                 command starts a training and goes on with it.
-            strategy: on which devices, one of `distribution.STRATEGIES`. With several
-                workers all call it with the same arguments, and `out` must be one
-                folder that all of them see; only the first writes into it.
+            strategy: on which devices, one of `training.devices.STRATEGIES`. With
+                several workers all call it with the same arguments, and `out` must be
+                one folder that all of them see; only the first writes into it.
 
         Returns:
             the Run, with the best weights and the test figures in `metrics`; without
             a test split a warning comes first, and `metrics` is empty.
         """
         strategy = devices.create(strategy)  # before anything of TensorFlow's
-        with devices.lost_workers_named(strategy):
+        with workers.lost_workers_named(strategy):
             return self._train(config, out, resume, strategy)
 
     def _train(self, config, out, resume, strategy):
-        if devices.workers(strategy) > 1 and not out:
+        if workers.count(strategy) > 1 and not out:
             raise UserError(
                 "Several workers need one folder for the run that all of them see: "
                 "name it with --out."
@@ -145,14 +149,14 @@ class App:
             )
         keras.utils.set_random_seed(config.seed)
         splits = self.data.load_data(config)
-        if not len(splits.test):  # Said now, when it can still be mended.
+        if not len(splits.test):  # A warning now, when it can still be mended.
             log.warning(
                 "There will be no scores: the test split is empty, because %s.",
                 self.data.why_no_test(config),
             )
         config, assets = self.data.learn(config, splits)
-        devices.check_rows(config.batch_size, strategy)
-        devices.check_same(  # before weights of other shapes meet
+        check_rows(config.batch_size, strategy)
+        workers.check_same(  # before weights of other shapes meet
             to_json(config) + assets.to_json(),
             strategy,
             "The workers train by different settings or data. Start all of them with "
@@ -161,11 +165,11 @@ class App:
         with strategy.scope():
             model = self.model.build_model(config, assets)
         if devices.several(strategy):
-            devices.synchronise(model)
+            replicas.synchronise(model)
         until_trained = contextlib.ExitStack()
 
         def planned(config):
-            if not devices.is_chief(strategy):
+            if not workers.is_chief(strategy):
                 return
             make_folder(folder)
             log.info("The run's folder: %s", folder)
@@ -182,10 +186,10 @@ class App:
                 model, config, assets, splits, folder, resume, planned
             )
         run = Run(self, config, assets, model, folder)
-        if len(splits.test) and devices.is_chief(strategy):
+        if len(splits.test) and workers.is_chief(strategy):
             run.keep(run.measure(splits.test))
-        devices.wait(strategy)
-        if not devices.is_chief(strategy):
+        workers.wait(strategy)
+        if not workers.is_chief(strategy):
             run.metrics = _read_metrics(folder)
         return run
 
@@ -240,12 +244,12 @@ class App:
 
     def inspector(self):
         """The module that looks into the model; an error where there is none."""
-        if self.reading is None:
+        if self.inspection is None:
             raise UserError(
                 f"{self.name} has nothing to inspect: `saccade inspect` is for apps "
                 f"that read texts. Try: saccade predict {self.name} --help"
             )
-        return self.reading
+        return self.inspection
 
     def _newest(self):
         runs = sorted(RUNS.glob(f"{self.name}/*/config.json"))
@@ -278,157 +282,6 @@ class App:
                 "new folder with --out."
             )
         return folder
-
-
-@dataclasses.dataclass
-class Run:
-    """A trained model with everything it needs. `metrics`: its last test figures."""
-
-    app: App
-    config: object
-    assets: object
-    model: keras.Model
-    folder: pathlib.Path
-    metrics: dict = dataclasses.field(default_factory=dict)
-
-    def evaluate(self, data=None, **options):
-        """Figures on the test split, from free-running decoding where it decodes.
-
-        Args:
-            data: None for the test split of the run's own data; a value of the
-                config's `data`; or examples.
-            options: fields of the app's `Decode`.
-        """
-        own = data is None
-        if own:
-            data = self.config.data
-        if isinstance(data, str):
-            config = dataclasses.replace(self.config, data=data)
-            if hasattr(self.app.serve, "test_examples"):
-                data = self.app.serve.test_examples(config, self.assets)
-            else:
-                data = self.app.data.load_data(config).test
-            if not len(data):
-                raise UserError(
-                    "There is nothing to evaluate: the test split is empty, because "
-                    f"{self.app.data.why_no_test(config)}."
-                )
-        elif not len(data):
-            raise UserError("There is nothing to evaluate: received no examples.")
-        figures = self.measure(data, **options)
-        if own:
-            self.keep(figures)
-        return figures
-
-    def measure(self, examples, **options):
-        """As `evaluate`, of examples, and the run's folder stays as it is."""
-        return self.app.serve.evaluate(
-            self.model, self.config, self.assets, examples, _options(self.app, options)
-        )
-
-    def keep(self, figures):
-        """Write the figures of the test split into the run's folder."""
-        self.metrics = figures
-        write_text(self.folder / "metrics.json", json.dumps(figures, indent=1))
-
-    def predict(self, inputs, **options):
-        """Answers for raw inputs: a list of dicts, one per input, in their order."""
-        _check_inputs(inputs)
-        return self.app.serve.predict(
-            self.model, self.config, self.assets, inputs, _options(self.app, options)
-        )
-
-    def stream(self, input, **options):
-        """Yields the answer for one raw input in parts, as they come."""
-        if not hasattr(self.app.serve, "stream"):
-            raise UserError(f"{self.app.name} answers all at once: use `predict`.")
-        options = _options(self.app, options)
-        return self.app.serve.stream(
-            self.model, self.config, self.assets, input, options
-        )
-
-    def draw(self, inputs, answers):
-        """A matplotlib Figure of what `predict` returned for these inputs."""
-        return _draw(self.app, inputs, answers, self.config)
-
-    def inspect(self, path, out=None):
-        """What goes on inside the model while it reads the file at `path`.
-
-        Args:
-            out: folder for what is drawn; None: `inspect` in the run's folder.
-
-        Returns:
-            dict of facts for people.
-        """
-        out = pathlib.Path(out) if out else self.folder / "inspect"
-        return self.app.inspector().inspect(self, pathlib.Path(path), out)
-
-    def export(self, to="saved_models", labels=()):
-        """Write the SavedModel `<to>/<app>/<next version>`; returns its folder.
-
-        Args:
-            labels: see `core.serving.export.write_export`.
-        """
-        from .serving.export import write_export
-
-        return write_export(self, to, labels)
-
-
-@dataclasses.dataclass
-class Export:
-    """A SavedModel on disk, used as TF Serving would use it."""
-
-    app: App
-    folder: pathlib.Path
-
-    def __post_init__(self):
-        self._loaded = tf.saved_model.load(str(self.folder))
-
-    def predict(self, inputs, **options):
-        """As `Run.predict`; how it decodes was fixed when it was exported, but for
-        what a request can hold."""
-        _check_inputs(inputs)
-        _options(self.app, options)
-        free = getattr(self.app.serve, "REQUEST_OPTIONS", ())
-        fixed = [name for name in options if name not in free]
-        if fixed:
-            raise UserError(
-                f"An export decodes as it was exported; received {', '.join(fixed)}. "
-                "Give these options with a run's folder instead."
-            )
-        function = self._loaded.signatures["serving_default"]
-        return self.app.serve.from_signature(function, inputs, **options)
-
-    def draw(self, inputs, answers):
-        """As `Run.draw`."""
-        card = json.loads((self.folder / "model_card.json").read_text("utf-8"))
-        config = from_json(self.app.Config, card["config"])
-        return _draw(self.app, inputs, answers, config)
-
-
-def _draw(app, inputs, answers, config):
-    if not hasattr(app.serve, "draw"):
-        hint = f" Look into it with: saccade inspect {app.name} RUN FILE"
-        raise UserError(
-            f"{app.name} has no picture of an answer.{hint if app.reading else ''}"
-        )
-    return app.serve.draw(inputs, answers, config)
-
-
-def _check_inputs(inputs):
-    if isinstance(inputs, str | bytes | os.PathLike):
-        raise UserError(
-            f"Expected a list of inputs, received the one input {inputs!r}. Write "
-            f"[{inputs!r}]."
-        )
-
-
-def _options(app, options):
-    try:
-        return dataclasses.replace(app.decode_options, **options)
-    except TypeError as error:
-        known = [f.name for f in dataclasses.fields(app.decode_options)]
-        raise UserError(f"{error}. Decode options: {', '.join(known)}.") from None
 
 
 def _read_metrics(folder):

@@ -20,20 +20,19 @@ def members(package):
         return importlib.import_module(f".{part}", package)
 
     def make_app():
-        from .. import entry
         from .app import App
 
         name = package.rpartition(".")[2]
-        reads_inside = importlib.util.find_spec(f"{package}.reading")
+        reads_inside = importlib.util.find_spec(f"{package}.inspection")
         return App(
             name=name,
-            summary=entry(name).summary,
+            summary=module("config").SUMMARY,
             config=module("config"),
             data=module("data"),
             model=module("model"),
             training=module("train"),
             serve=module("serve"),
-            reading=module("reading") if reads_inside else None,
+            inspection=module("inspection") if reads_inside else None,
         )
 
     def getattribute(name):

@@ -6,6 +6,12 @@ from ..core.errors import ConfigError
 from ..core.settings.cells import CELLS
 from ..core.settings.fields import field, validate
 
+SUMMARY = (
+    "a sentence goes in, its probability comes out, or its continuation, a word at a "
+    "time"
+)
+READS = "texts"
+
 TOKENIZERS = ("words", "spaces", "characters", "jieba")
 
 
@@ -117,7 +123,7 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Decode:
-    """How a text is continued, or what is asked about lines."""
+    """How a text is continued, or what is measured of lines."""
 
     length: int = field(60, "tokens to write at most", low=1, high=100_000)
     temperature: float = field(

@@ -21,7 +21,7 @@ import re
 import numpy as np
 
 from ..core.data.places import lies_in
-from ..core.data.sieve import report_skipped
+from ..core.data.sieve import sift
 from ..core.data.texts import find_files, read_text, read_tfds, readable, shares
 from ..core.errors import UserError
 from ..core.tasks.language.streams import Text, batch_facts
@@ -130,26 +130,29 @@ def without_tags(config, texts):
         UserError: for the first line with a word that has no tag; with --skip-bad such
             lines are counted, and only too many of them are an error.
     """
-    documents, bad, count = [], [], 0
-    for name, text in texts.items():
-        documents.append([])
+    lines, errors = [], []  # a line: the number of its text, and the words
+    for index, (name, text) in enumerate(texts.items()):
         for number, line in enumerate(text.split("\n"), 1):
-            if not line.strip():
-                continue
-            count += 1
-            pairs = [pair.rpartition("/") for pair in line.split()]
-            odd = [pair[2] for pair in pairs if not all(pair)]
-            if not odd:
-                documents[-1].append(" ".join(word for word, _, _ in pairs))
-                continue
-            bad.append(
-                f"{name}, line {number}: --format=tagged expected word/TAG, found "
-                f"{odd[0][:60]!r}. Text without tags is --format=text."
-            )
-            if not config.skip_bad:
-                raise UserError(f"{bad[0]} (--skip-bad counts and skips such lines.)")
-    report_skipped(config, bad, count, "lines")
+            if line.strip():
+                words, error = _untagged(line)
+                lines.append((index, words))
+                errors.append(error and f"{name}, line {number}: {error}")
+    documents = [[] for _ in texts]
+    for index, words in sift(config, lines, errors, "lines"):
+        documents[index].append(words)
     return documents
+
+
+def _untagged(line):
+    """The words of a line `word/TAG word/TAG` and "", or "" and what is wrong."""
+    pairs = [pair.rpartition("/") for pair in line.split()]
+    odd = [pair[2] for pair in pairs if not all(pair)]
+    if odd:
+        return "", (
+            f"--format=tagged expected word/TAG, found {odd[0][:60]!r}. Text without "
+            "tags is --format=text"
+        )
+    return " ".join(word for word, _, _ in pairs), ""
 
 
 def cut(documents, parts):
@@ -179,7 +182,7 @@ def why_no_test(config):
 
 
 def unknown_share(text):
-    """Share of <UNK> among the tokens of a `Text` that are told, <EOS> included."""
+    """Share of <UNK> among the targets of a `Text`, <EOS> included."""
     return float(np.mean(text.ids[~text.begins] == Words.unknown))
 
 

@@ -8,8 +8,8 @@ recogniser heard with TensorFlow only:
 
     folder, *hypotheses = sys.argv[1:]
     score = tf.saved_model.load(folder).signatures["score"]
-    told = score(text=tf.constant(hypotheses))["rank_score"].numpy()
-    for score, text in sorted(zip(told, hypotheses), reverse=True):
+    rank_scores = score(text=tf.constant(hypotheses))["rank_score"].numpy()
+    for score, text in sorted(zip(rank_scores, hypotheses), reverse=True):
         print(f"{score:.2f}  {text}")
 """
 
@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from ..core.data.texts import read_or_why
 from ..core.errors import Unanswered, UserError
-from ..core.tasks.language import serving
+from ..core.tasks.language import serving, streamed
 from ..core.tasks.language.streams import Text, loss_meter
 from ..core.tasks.language.training import figures
 from . import data, grammar
@@ -30,6 +30,7 @@ from .config import Decode
 BATCH = 32
 # What a client of an export chooses; the rest was fixed when it was exported.
 REQUEST_OPTIONS = ("temperature", "length", "seed")
+Streamed = streamed.Streamed  # for `saccade client --stream`
 
 
 def fixed(words, options):
@@ -38,8 +39,13 @@ def fixed(words, options):
         "start": words.end,
         "top_k": options.top_k,
         "top_p": options.top_p,
-        "stop": "<EOS>" if options.stop else "",
+        "stop": stop_text(options),
     }
+
+
+def stop_text(options):
+    """The text before which a continuation ends: that of the end of a sentence."""
+    return "<EOS>" if options.stop else ""
 
 
 def speaker(model, words, options):
@@ -92,7 +98,7 @@ def predict(model, config, words, inputs, options):
         the reason in `error`.
         Continuations, one per input: `prompt`, `continuation` str, `length`, its
         tokens. All prompts are continued with the same seed, so an answer does not
-        depend on what else was asked.
+        depend on the others.
         Scores, one per line that is not empty: see `score_lines`.
     """
     if options.score or options.rank:
@@ -100,7 +106,7 @@ def predict(model, config, words, inputs, options):
         lines = [line for text in contents for line in text.split("\n") if line.strip()]
         scored = score_lines(model, words, lines)
         if options.rank:
-            scored.sort(key=lambda said: -said["rank_score"])
+            scored.sort(key=lambda answer: -answer["rank_score"])
         return scored + [{"ok": False, "error": error} for error in errors if error]
     respond = speaker(model, words, options).respond
     request = {name: getattr(options, name) for name in REQUEST_OPTIONS}
@@ -129,13 +135,13 @@ def score_lines(model, words, lines):
     by_length = sorted(range(len(lines)), key=lambda i: len(lines[i]))
     for first in range(0, len(lines), BATCH):
         some = by_length[first : first + BATCH]
-        told = score(tf.constant([prepared[i] for i in some]))
-        columns = {key: value.numpy().tolist() for key, value in told.items()}
+        outputs = score(tf.constant([prepared[i] for i in some]))
+        columns = {key: value.numpy().tolist() for key, value in outputs.items()}
         for row, i in enumerate(some):
-            said = {key: column[row] for key, column in columns.items()}
-            nats = -said["log_prob"] / said["length"]
-            said["perplexity"] = figures(nats)["perplexity"]
-            answers[i] = {"line": lines[i], **said, "ok": True}
+            answer = {key: column[row] for key, column in columns.items()}
+            nats = -answer["log_prob"] / answer["length"]
+            answer["perplexity"] = figures(nats)["perplexity"]
+            answers[i] = {"line": lines[i], **answer, "ok": True}
     return answers
 
 
@@ -158,17 +164,17 @@ def _continue(respond, prepare, inputs, **request):
             )
             for name, dtype in zip(REQUEST_OPTIONS, dtypes, strict=True)
         }
-        told = respond(text=tf.constant(some), **same)
-        texts, lengths = told["continuation"].numpy(), told["length"].numpy()
+        outputs = respond(text=tf.constant(some), **same)
+        texts, lengths = outputs["continuation"].numpy(), outputs["length"].numpy()
         for row, text in enumerate(texts):
             error = errors[first + row]
-            said = {
+            answer = {
                 "prompt": contents[first + row],
                 "continuation": "" if error else text.decode(),
                 "length": 0 if error else int(lengths[row]),
                 "ok": not error,
             }
-            answers.append(said | ({"error": error} if error else {}))
+            answers.append(answer | ({"error": error} if error else {}))
     return answers
 
 
@@ -203,7 +209,7 @@ def stream(model, config, words, prompt, options):
     yield from speaker(model, words, options).stream(prompt, *request)
 
 
-def tell(loaded, inputs, options):
+def terminal_parts(loaded, inputs, options):
     """Yields what the terminal shows: each prompt and its continuation as it comes, or
     a table of the lines' scores.
 
@@ -216,16 +222,16 @@ def tell(loaded, inputs, options):
     """
     if options.get("score") or options.get("rank"):
         answers = loaded.predict(inputs, **options)
-        good = [said for said in answers if said["ok"]]
+        good = [answer for answer in answers if answer["ok"]]
         if good:
             yield "  score    log p  perplexity  tokens  <UNK>  line\n"
-        for said in good:
+        for answer in good:
             yield (
-                f"{said['rank_score']:7.2f}  {said['log_prob']:7.2f}  "
-                f"{said['perplexity']:10.2f}  {said['length']:6}  "
-                f"{said['unknown']:5}  {said['line']}\n"
+                f"{answer['rank_score']:7.2f}  {answer['log_prob']:7.2f}  "
+                f"{answer['perplexity']:10.2f}  {answer['length']:6}  "
+                f"{answer['unknown']:5}  {answer['line']}\n"
             )
-        failed = [said["error"] for said in answers if not said["ok"]]
+        failed = [answer["error"] for answer in answers if not answer["ok"]]
     else:
         contents, errors = _read(inputs)
         failed = [error for error in errors if error]
@@ -238,8 +244,8 @@ def tell(loaded, inputs, options):
             if hasattr(loaded, "stream"):
                 yield from loaded.stream(content, **options)
             else:
-                (said,) = loaded.predict([content], **options)
-                yield said["continuation"]
+                (answer,) = loaded.predict([content], **options)
+                yield answer["continuation"]
             yield "\n"
     if failed:
         raise Unanswered("\n".join(failed))
@@ -284,8 +290,9 @@ def agreement_percent(model, words):
         for before, right, wrong, after in items
         for verb in (right, wrong)
     ]
-    told = [said["log_prob"] for said in score_lines(model, words, lines)]
-    agrees = np.greater(told[::2], told[1::2])
+    answers = score_lines(model, words, lines)
+    log_probs = [answer["log_prob"] for answer in answers]
+    agrees = np.greater(log_probs[::2], log_probs[1::2])
     return 100 * float(np.mean(agrees))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..core.errors import UserError
-from ..core.settings.fields import read_json
+from ..core.settings.json_text import read_json
 
 # What one token is, as RE2 has it: no white space in it, punctuation for itself.
 _WORD = r"[\p{L}\p{M}\p{N}]+(?:['’\-][\p{L}\p{M}\p{N}]+|[.,]\p{N}+)*"

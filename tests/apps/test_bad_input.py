@@ -17,7 +17,7 @@ import tensorflow as tf
 import typer.testing
 from PIL import Image, ImageOps
 
-from saccade.apps.cli import commands
+from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
 
 from .answers import assert_same
@@ -47,7 +47,8 @@ TEXTS = {
     "a character cut in half": Text("猫".encode()[:2], "line 1: byte 0xe7 is no UTF-8"),
     "half a pair": Text(b"\xed\xa0\x80", "is no UTF-8"),
     "UTF-16": Text("a cat".encode("utf-16"), "is no UTF-8"),
-    "NUL bytes": Text(b"a\0b\0\0"),
+    "a NUL byte": Text(b"a cat\0a dog"),
+    "NUL bytes": Text(b"a\0b\0\0", "holds NUL bytes"),
     "control characters": Text(b"\x01\x1b[2J\x7f\x08"),
     "emoji": Text("👩🏽‍🚀 😀 🇨🇳".encode()),
     "right to left": Text("שלום עולם‏ مرحبا".encode()),
@@ -306,7 +307,7 @@ def predict(name, trained, monkeypatch):
             *short,
             "--json",
         ]
-        return typer.testing.CliRunner().invoke(commands.cli, words, **options)
+        return typer.testing.CliRunner().invoke(cli, words, **options)
 
     return call
 

@@ -18,12 +18,8 @@ import pytest
 import tensorflow as tf
 
 from saccade.apps.core.errors import ConfigError, UserError
-from saccade.apps.core.settings.fields import (
-    from_json,
-    help_rows,
-    parse_overrides,
-    to_json,
-)
+from saccade.apps.core.settings.command_line import help_rows, parse_overrides
+from saccade.apps.core.settings.json_text import from_json, to_json
 
 from ..machine import seconds
 from .answers import assert_same

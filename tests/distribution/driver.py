@@ -12,8 +12,8 @@ import sys
 import tensorflow as tf
 
 from saccade import apps
-from saccade.apps.cli import commands
-from saccade.apps.core.training import devices
+from saccade.apps import cli
+from saccade.apps.core.training import replicas
 
 
 def main(arguments):
@@ -26,7 +26,7 @@ def main(arguments):
         elif option == "--one-variance":
             synchronise_built_models(apps.load(arguments[1]).model)
     sys.argv = ["saccade", *arguments]
-    commands.main()
+    cli.main()
 
 
 def synchronise_built_models(module):
@@ -34,7 +34,7 @@ def synchronise_built_models(module):
 
     def build_synchronised(config, assets):
         model = build(config, assets)
-        devices.synchronise(model)
+        replicas.synchronise(model)
         return model
 
     module.build_model = build_synchronised

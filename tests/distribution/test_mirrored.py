@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from saccade.apps.core.data.parts import Part, from_data_service
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.tasks.language.streams import Text, train_windows
 from saccade.apps.core.training import devices
-from saccade.apps.core.training.devices import Part
+from saccade.apps.core.training.feeding import check_rows
 
 from ..machine import seconds
 from .processes import (
@@ -63,18 +64,18 @@ def test_a_data_service_changes_nothing(monkeypatch):
     monkeypatch.setenv(
         "SACCADE_DATA_SERVICE", ", ".join(f"grpc://{address}" for address in addresses)
     )
-    got = [list(devices.served(windows(i), i).take(5)) for i in range(2)]
+    got = [list(from_data_service(windows(i), i).take(5)) for i in range(2)]
     tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
     served = [worker._server.num_tasks() for worker in workers]
     assert served == [1, 1], "each of the services had its replica's part"
 
 
 def test_a_batch_that_cannot_be_divided_is_refused():
-    devices.check_rows(6, TWO)
+    check_rows(6, TWO)
     with pytest.raises(UserError, match=r"multiple of 2.*received 7.*6 and 8"):
-        devices.check_rows(7, TWO)
+        check_rows(7, TWO)
     with pytest.raises(UserError, match=r"received 1\. The nearest are 2 and 2"):
-        devices.check_rows(1, TWO)
+        check_rows(1, TWO)
 
 
 # The strategies by name

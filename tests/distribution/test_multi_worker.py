@@ -11,7 +11,7 @@ import time
 import pytest
 
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.training import devices
+from saccade.apps.core.training import devices, workers
 
 from ..machine import seconds
 from .processes import (
@@ -67,7 +67,7 @@ def test_workers_wait_for_one_another():
     hosts, done = free_hosts(3), threading.Event()
 
     def work(host):
-        devices.meet(hosts, host, 20)
+        workers.meet(hosts, host, 20)
         with socket.create_server(("", int(host.split(":")[1]))):  # as TensorFlow does
             done.wait(20)
 
@@ -86,14 +86,14 @@ def test_workers_wait_for_one_another():
 def test_a_worker_that_does_not_come_is_named():
     own, missing = free_hosts(2)
     with pytest.raises(UserError, match=f"Waited 0.3 s for {missing}, which TF_CONFIG"):
-        devices.meet([own, missing], own, 0.3)
+        workers.meet([own, missing], own, 0.3)
 
 
 def test_a_taken_port_is_told():
     with socket.create_server(("", 0)) as taken:
         own = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UserError, match="its port cannot be opened: Address"):
-            devices.meet([own], own)
+            workers.meet([own], own)
 
 
 @pytest.mark.processes

@@ -253,6 +253,14 @@ def test_the_cell_that_forgets_nothing_keeps_its_gradient():
     np.testing.assert_allclose(c, 1, atol=1e-12)
 
 
+def test_of_no_steps_there_is_nothing_to_measure():
+    layer, nothing = built("lstm"), np.zeros((BATCH, 0, FEATURES))
+    size = 2 * UNITS
+    assert step_jacobians(layer, nothing).shape == (BATCH, 0, size, size)
+    for measure in (step_gains, gradient_flow):
+        assert [norms.shape for norms in measure(layer, nothing)] == [(BATCH, 0)] * 2
+
+
 def test_what_is_not_a_recurrent_layer_is_refused():
     with pytest.raises(ValueError, match="expected one recurrent layer.*Dense"):
         gradient_flow(keras.layers.Dense(2), sequences())

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from saccade.layers.cells import is_fast
 from saccade.layers.elman import Elman
 from saccade.layers.fully_recurrent import FullyRecurrent, FullyRecurrentCell, Settled
-from saccade.layers.recurrent import is_fast
 
 from .helpers import (
     BATCH,

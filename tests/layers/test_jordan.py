@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from saccade.layers.cells import is_fast
 from saccade.layers.conditioned import ConditionedCell
 from saccade.layers.elman import Elman
 from saccade.layers.jordan import Jordan, JordanCell, jordan_step
-from saccade.layers.recurrent import Recurrent, is_fast
+from saccade.layers.recurrent import Recurrent
 
 from .helpers import (
     BATCH,

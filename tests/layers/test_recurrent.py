@@ -127,6 +127,21 @@ def test_mixed_precision(kind, policy):
     np.testing.assert_allclose(tf.cast(output, tf.float32), expected, atol=tolerance)
 
 
+@pytest.mark.parametrize("policy", ["float64", "mixed_float16", "mixed_bfloat16"])
+def test_a_step_has_the_dtype_that_the_call_has(policy):
+    """Where the policy is that of the layer alone, not of its cell."""
+    options = {"return_sequences": True, "return_state": True}
+    layer = Recurrent(LSTMCell(UNITS), dtype=policy, **options)
+    x, states = normal(BATCH, TIME, FEATURES), layer.get_initial_state(BATCH)
+    whole, *last = layer(x)
+    for t in range(TIME):
+        output, states = layer.step(x[:, t], states)
+        assert output.dtype == whole.dtype
+        step, expected = (tf.cast(y, tf.float32) for y in (output, whole[:, t]))
+        np.testing.assert_allclose(step, expected, atol=0.02)
+    assert [state.dtype for state in states] == [state.dtype for state in last]
+
+
 def model_of(kind, **options):
     x = keras.Input((None, FEATURES))
     return keras.Model(x, make(kind, return_sequences=True, **options)(x))

@@ -230,6 +230,48 @@ def test_states_go_in_flat_and_by_level():
     all_equal(layer(X, initial_state=flat), layer(X, initial_state=mixed), atol=0)
 
 
+def test_states_go_in_by_name():
+    layer = make([LSTMCell(UNITS), GRUCell(3), LSTMCell(3)], return_state=True)
+    names = ["level_0_h", "level_0_c", "level_1_h", "level_2_h", "level_2_c"]
+    assert layer.state_names == names
+    states = some_states(layer)
+    expected = layer(X, initial_state=states)
+    # Sorted, as Keras flattens a dict, a c stands before its h.
+    named = dict(sorted(zip(names, states, strict=True)))
+    all_equal(layer(X, initial_state=named), expected)
+    output, new = layer.step(X[:, 0], named)
+    again, expected = layer.step(X[:, 0], states)
+    all_equal([output, *new], [again, *expected])
+
+
+def test_states_by_name_are_inputs_of_a_model():
+    layer = make(return_sequences=True, return_state=True)
+    x = keras.Input((None, FEATURES), name="x")
+    pairs = zip(layer.state_names, layer.state_size, strict=True)
+    states = {name: keras.Input((size,), name=name) for name, size in pairs}
+    output, *new = layer(x, initial_state=states)
+    new = dict(zip(layer.state_names, new, strict=True))
+    model = keras.Model({"x": x, **states}, {"output": output, **new})
+    given = some_states(layer)
+    named = dict(zip(layer.state_names, given, strict=True))
+    result = model({"x": X, **named})
+    expected, *last = layer(X, initial_state=given)
+    all_equal(result["output"], expected)
+    all_equal([result[name] for name in layer.state_names], last)
+
+
+def test_a_third_state_has_a_number():
+    class ThreeStates(keras.layers.Layer):
+        state_size, output_size = [2, 2, 2], 2
+
+        def call(self, inputs, states):
+            return states[0], list(states)
+
+    layer = Stacked([ThreeStates(), GRUCell(3)])
+    names = ["level_0_h", "level_0_c", "level_0_2", "level_1_h"]
+    assert layer.state_names == names
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_step_loop_equals_call(residual):
     layer = make(residual=residual, return_sequences=True, return_state=True)
@@ -445,11 +487,34 @@ def test_the_residual_path_is_not_dropped():
     np.testing.assert_allclose(values, [1, 1 + 1 / 0.75], atol=1e-4)
 
 
-def test_steps_in_training_drop_too():
-    layer = echo()
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
+def test_locked_dropout_draws_one_mask_for_all_steps(jit):
+    layer, x = echo(locked_dropout=True), normal(BATCH, 20, FEATURES)
+    layer.build(x.shape)
+    call = tf.function(lambda x: layer(x, training=True), jit_compile=jit)
+    outputs = np.array(call(x))
+    dropped = outputs == 0
+    np.testing.assert_allclose(outputs[~dropped], 1 / 0.75, rtol=1e-6)
+    assert abs(dropped.mean() - 0.25) < 0.1  # of 4 rows of 50 units
+    assert np.equal(dropped, dropped[:, :1]).all()
+    assert not np.equal(dropped[1:], dropped[:-1]).all(axis=(1, 2)).any()
+    assert not np.array_equal(outputs, call(x))  # the next call draws anew
+    np.testing.assert_array_equal(layer(x), np.ones_like(outputs))
+
+
+def test_locked_dropout_of_levels_of_different_sizes():
+    options = {"dropout": 0.5, "locked_dropout": True, "return_sequences": True}
+    layer = make([GRUCell(5), LSTMCell(3), ElmanCell(2)], **options)
+    assert layer(X, training=True).shape == (BATCH, TIME, 2)
+
+
+@pytest.mark.parametrize("locked_dropout", [False, True])
+def test_steps_in_training_drop_too(locked_dropout):
+    layer = echo(locked_dropout=locked_dropout)
     layer.build((BATCH, None, FEATURES))
     states = layer.get_initial_state(BATCH)
-    assert (layer.step(X[:, 0], states, training=True)[0] == 0).numpy().any()
+    values = np.unique(layer.step(X[:, 0], states, training=True)[0])
+    np.testing.assert_allclose(values, [0, 1 / 0.75], rtol=1e-6)
     assert not (layer.step(X[:, 0], states)[0] == 0).numpy().any()
 
 
@@ -541,11 +606,13 @@ def test_symbolic_shapes_equal_those_of_the_numbers():
 
 
 def test_keras_file_round_trip(tmp_path):
-    model = model_of(residual=True, dropout=0.3, go_backwards=True, seed=4)
+    dropout = {"dropout": 0.3, "locked_dropout": True, "seed": 4}
+    model = model_of(residual=True, go_backwards=True, **dropout)
     again = reload(model, tmp_path)
     np.testing.assert_array_equal(again(DATA), model(DATA))
     config = again.layers[-1].get_config()
-    assert (config["residual"], config["dropout"], config["seed"]) == (True, 0.3, 4)
+    assert config["residual"] is True
+    assert {key: config[key] for key in dropout} == dropout
 
 
 def test_config_keeps_every_option():
@@ -631,6 +698,15 @@ def test_a_wrong_number_of_states_is_an_error():
     expected = r"'deep' expected 4 states, .* \(2 of LSTMCell, 1 of GRUCell, .*ed 3"
     with pytest.raises(ValueError, match=expected):
         layer(X, initial_state=some_states(layer)[:3])
+
+
+def test_wrong_names_of_states_are_an_error():
+    layer = make([LSTMCell(3), GRUCell(3)], name="deep")
+    names = ["level_0_h", "c", "level_1_h"]
+    states = dict(zip(names, some_states(layer), strict=True))
+    expected = r"'level_0_h', 'level_0_c', 'level_1_h'\]; received .*'c'"
+    with pytest.raises(ValueError, match=expected):
+        layer(X, initial_state=states)
 
 
 def test_memories_that_are_missing_or_not_read_are_errors():

@@ -21,7 +21,8 @@ from saccade.layers import (
     Recurrent,
     products,
 )
-from saccade.layers.recurrent import CellLayer, is_fast
+from saccade.layers.cells import is_fast
+from saccade.layers.recurrent import CellLayer
 from saccade.layers.time_loop import run
 
 from .helpers import BATCH, FEATURES, MASKS, TIME, UNITS, normal, randomise

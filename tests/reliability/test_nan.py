@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import typer.testing
 
-from saccade.apps.cli import commands
+from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.training import loop
 
@@ -183,9 +183,7 @@ def test_an_app_that_diverges(kind, tmp_path):
     cured = tmp_path / "cured"
     learning_rate = "--learning-rate=1e-3"
     words = [app.name, "--config", str(tmp_path / "run/config.json"), learning_rate]
-    done = typer.testing.CliRunner().invoke(
-        commands.cli, ["train", *words, "--out", str(cured)]
-    )
+    done = typer.testing.CliRunner().invoke(cli, ["train", *words, "--out", str(cured)])
     assert done.exit_code == 0, done.output
     assert app.load(cured).metrics
 

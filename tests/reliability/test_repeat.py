@@ -8,9 +8,9 @@ import pytest
 import typer.testing
 
 from saccade import apps
-from saccade.apps.cli import commands
+from saccade.apps.cli import cli, loading
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.settings.fields import from_json
+from saccade.apps.core.settings.json_text import from_json
 
 from ..apps.runs import assert_same_run, train_shortly
 from ..groups import each_app, representatives
@@ -89,10 +89,10 @@ def train(monkeypatch):
             noted.append(config)
             raise typer.Exit
 
-    monkeypatch.setattr(commands, "load", lambda name: Noting())
+    monkeypatch.setattr(loading, "load", lambda name: Noting())
 
     def call(*arguments):
-        done = typer.testing.CliRunner().invoke(commands.cli, ["train", *arguments])
+        done = typer.testing.CliRunner().invoke(cli, ["train", *arguments])
         if isinstance(done.exception, UserError):
             raise done.exception
         assert done.exit_code == 0, done.output

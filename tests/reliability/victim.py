@@ -26,9 +26,10 @@ def train_and_tell(pipe, arguments):
         os.write(pipe, f"{what}\n".encode())
 
     tell("starting")
-    from saccade.apps.cli import commands
-    from saccade.apps.core import app
-    from saccade.apps.core.training import loop
+    from saccade.apps import cli
+    from saccade.apps.core import run
+    from saccade.apps.core.files.whole import replacing
+    from saccade.apps.core.training.checkpoints import Rounds
 
     def telling(owner, name, say):
         original = getattr(owner, name)
@@ -39,14 +40,13 @@ def train_and_tell(pipe, arguments):
 
         setattr(owner, name, told)
 
-    rounds = loop.Rounds
-    telling(rounds, "on_epoch_begin", lambda self, epoch, *_: f"training {epoch + 1}")
-    telling(rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
-    telling(loop.replacing, "__enter__", lambda self: f"writing {self.path.name}")
-    telling(loop.replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
-    telling(app.Run, "measure", lambda self, *_: "evaluating")
+    telling(Rounds, "on_epoch_begin", lambda self, epoch, *_: f"training {epoch + 1}")
+    telling(Rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
+    telling(replacing, "__enter__", lambda self: f"writing {self.path.name}")
+    telling(replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
+    telling(run.Run, "measure", lambda self, *_: "evaluating")
     sys.argv = ["saccade", "train", *arguments]
-    commands.main()
+    cli.main()
 
 
 # A small model with everything that has a state: dropout, statistics, Adam.

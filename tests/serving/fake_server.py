@@ -25,7 +25,7 @@ class Models:
 
     faults: what happens to the next requests instead of an answer, one each:
         "unavailable", "broken" (the connection ends) or a number of seconds to sleep.
-    asked: (model, version, signature) of every request that was answered.
+    requests: (model, version, signature) of every request that was answered.
     """
 
     def __init__(self, folders, labels=()):
@@ -34,7 +34,7 @@ class Models:
             for name, folder in folders
         }
         self.labels = dict(labels)
-        self.faults, self.asked = [], []
+        self.faults, self.requests = [], []
 
     def find(self, name, version=None, label=None):
         """The version that answers."""
@@ -72,7 +72,7 @@ class Models:
                 text = f"Expects {key} to be {spec.dtype} but {given.dtype} is provided"
                 raise Refused(400, "INVALID_ARGUMENT", text)
             tensors[key] = given
-        self.asked.append((name, version, signature))
+        self.requests.append((name, version, signature))
         return {key: value.numpy() for key, value in function(**tensors).items()}
 
     def signatures(self, name, version):
@@ -125,7 +125,7 @@ class Door(http.server.BaseHTTPRequestHandler):
         self.answer(lambda *which: self.predict(json.loads(content), *which))
 
     def answer(self, respond):
-        status, told = 200, None
+        status, response = 200, None
         try:
             fault = self.served.faults.pop(0) if self.served.faults else None
             if fault == "broken":
@@ -141,11 +141,11 @@ class Door(http.server.BaseHTTPRequestHandler):
                 raise Refused(400, "INVALID_ARGUMENT", text)
             version = match["version"] and int(match["version"])
             version = self.served.find(match["name"], version, match["label"])
-            told = respond(match["name"], version)
+            response = respond(match["name"], version)
         except Refused as refused:
             status, _, text = refused.args
-            told = {"error": text}
-        content = json.dumps(told, ensure_ascii=False).encode()
+            response = {"error": text}
+        content = json.dumps(response, ensure_ascii=False).encode()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -213,13 +213,15 @@ class Door(http.server.BaseHTTPRequestHandler):
         }
         arrays |= {key: np.zeros(1) for key in columns.keys() - specs.keys()}
         outputs = self.served.predict(name, version, signature, arrays)
-        told = {key: to_json(key, value) for key, value in outputs.items()}
+        values = {key: to_json(key, value) for key, value in outputs.items()}
         if not by_rows:
-            return {"outputs": told if len(told) > 1 else next(iter(told.values()))}
-        if len(told) == 1:
-            return {"predictions": next(iter(told.values()))}
-        rows = zip(*told.values(), strict=True)
-        return {"predictions": [dict(zip(told, row, strict=True)) for row in rows]}
+            return {
+                "outputs": values if len(values) > 1 else next(iter(values.values()))
+            }
+        if len(values) == 1:
+            return {"predictions": next(iter(values.values()))}
+        rows = zip(*values.values(), strict=True)
+        return {"predictions": [dict(zip(values, row, strict=True)) for row in rows]}
 
 
 def from_json(value):
@@ -282,9 +284,9 @@ def grpc(models, port=0):
                 name, version = which(request.model_spec)
                 about = get_model_metadata_pb2.SignatureDefMap()
                 for signature, sides in models.signatures(name, version).items():
-                    told = about.signature_def[signature]
+                    description = about.signature_def[signature]
                     for side, specs in zip(
-                        (told.inputs, told.outputs), sides, strict=True
+                        (description.inputs, description.outputs), sides, strict=True
                     ):
                         for key, spec in specs.items():
                             side[key].dtype = spec.dtype.as_datatype_enum

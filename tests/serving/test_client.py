@@ -17,11 +17,13 @@ import pytest
 import tensorflow as tf
 
 from saccade import apps
-from saccade.apps.cli.commands import cli
-from saccade.apps.core.app import Run
+from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
+from saccade.apps.core.run import Run
 from saccade.apps.core.serving import client as client_module
-from saccade.apps.core.serving.client import Client, Served, Streamed
+from saccade.apps.core.serving.client import Client
+from saccade.apps.core.serving.served import Served
+from saccade.apps.core.tasks.language.streamed import Streamed
 
 from ..apps.expected import EXPECTED
 from . import fake_server
@@ -65,7 +67,7 @@ def loaded(exports):
 @pytest.fixture
 def models(loaded):
     loaded.faults.clear()
-    loaded.asked.clear()
+    loaded.requests.clear()
     yield loaded
     assert not loaded.faults, "fewer requests came than were to fail"
 
@@ -147,15 +149,17 @@ def test_an_app_answers_through_a_server_as_its_export(door, exports, name):
     app = apps.load(name)
     inputs = app.example()["image_bytes"] if name == "captioning" else prompts(name)
     options = {} if name == "captioning" else {"length": 9, "seed": 4}
-    said = Served(app, Client(**door)).predict(inputs, **options)
+    answers = Served(app, Client(**door)).predict(inputs, **options)
     expected = app.load(exports[name][-1]).predict(inputs, **options)
-    for got, value in zip(said, expected, strict=True):
-        assert got.keys() == value.keys()
+    for answer, value in zip(answers, expected, strict=True):
+        assert answer.keys() == value.keys()
         for key in value:
             if isinstance(value[key], float | np.ndarray):
-                np.testing.assert_allclose(got[key], value[key], rtol=1e-6, atol=1e-6)
+                np.testing.assert_allclose(
+                    answer[key], value[key], rtol=1e-6, atol=1e-6
+                )
             else:
-                assert got[key] == value[key]
+                assert answer[key] == value[key]
 
 
 def test_what_an_export_has_fixed_is_refused(door):
@@ -180,9 +184,9 @@ def test_a_stream_joined_is_the_answer(door, exports, name, options):
     export = app.load(exports[name][-1])
     for prompt in prompts(name):
         parts = list(streamed.stream(prompt, **options))
-        (said,) = export.predict([prompt], **options)
-        assert "".join(parts) == said["continuation"]
-        assert len(parts) == said["length"]
+        (answer,) = export.predict([prompt], **options)
+        assert "".join(parts) == answer["continuation"]
+        assert len(parts) == answer["length"]
         if name == "char_lm":
             assert all(len(part) == 1 for part in parts)
 
@@ -218,7 +222,7 @@ def test_a_stream_stays_with_the_version_that_began_it(door, models):
         list(stream)
     finally:
         models.labels["char_lm", "stable"] = 1
-    assert {version for _, version, _ in models.asked} == {1}
+    assert {version for _, version, _ in models.requests} == {1}
 
 
 # Versions and labels
@@ -227,11 +231,11 @@ def test_a_stream_stays_with_the_version_that_began_it(door, models):
 def test_versions_and_labels(door, models, exports):
     client = Client(**door)
     inputs = {"text": ["hello"]}
-    told = {}
+    log_probs = {}
     for version, path in enumerate(exports["char_lm"], 1):
         score = tf.saved_model.load(str(path)).signatures["score"]
-        told[version] = score(text=tf.constant(["hello"]))["log_prob"].numpy()
-    assert told[1] != told[2]
+        log_probs[version] = score(text=tf.constant(["hello"]))["log_prob"].numpy()
+    assert log_probs[1] != log_probs[2]
     for which, version in (
         ({}, 2),
         ({"version": 1}, 1),
@@ -239,21 +243,21 @@ def test_versions_and_labels(door, models, exports):
         ({"label": "canary"}, 2),
     ):
         answer = client.predict("char_lm", inputs, "score", **which)
-        np.testing.assert_allclose(answer["log_prob"], told[version], rtol=1e-6)
-        assert models.asked.pop()[1] == version
+        np.testing.assert_allclose(answer["log_prob"], log_probs[version], rtol=1e-6)
+        assert models.requests.pop()[1] == version
         assert client.describe("char_lm", **which)[0] == version
 
 
 @pytest.mark.parametrize(
-    ("which", "says"),
+    ("which", "message"),
     [
         ({"version": 7}, "char_lm, version 7.*not found"),
         ({"label": "blue"}, "char_lm, label blue.*blue"),
         ({"version": 1, "label": "stable"}, "version or a label, not both"),
     ],
 )
-def test_what_is_not_served_is_an_error(door, which, says):
-    with pytest.raises(UserError, match=f"(?is){says}"):
+def test_what_is_not_served_is_an_error(door, which, message):
+    with pytest.raises(UserError, match=f"(?is){message}"):
         Client(**door).predict("char_lm", {"text": ["a"]}, "score", **which)
 
 
@@ -275,7 +279,7 @@ def test_a_wrong_request_is_an_error_and_not_repeated(
     with pytest.raises(UserError, match="char_lm|nothing"):
         client.predict(model, inputs, signature)
     assert time.perf_counter() - started < 5
-    assert not models.asked
+    assert not models.requests
 
 
 # Faults
@@ -286,7 +290,7 @@ def test_it_asks_again_where_that_may_help(door, models):
     models.faults += ["unavailable", "broken", "unavailable"]
     answer = client.predict("char_lm", {"text": ["hello"]}, "score")
     assert answer["length"].tolist() == [5]
-    assert len(models.asked) == 1
+    assert len(models.requests) == 1
 
 
 def test_it_gives_up_in_the_end(door, models):
@@ -313,12 +317,12 @@ def test_it_waits_longer_each_time(monkeypatch):
 def test_no_answer_in_time_is_an_error_and_not_repeated(door, models):
     client = Client(**door)
     client.predict("char_lm", {"text": ["a"]}, "score")
-    client._door.timeout = 0.3
-    models.asked.clear()
+    client._transport.timeout = 0.3
+    models.requests.clear()
     models.faults += [1.5]
     with pytest.raises(UserError, match="within 0.3 s.*--timeout"):
         client.predict("char_lm", {"text": ["a"]}, "score")
-    assert len(models.asked) <= 1
+    assert len(models.requests) <= 1
 
 
 def test_a_server_that_starts_late_is_found(models, monkeypatch):
@@ -347,19 +351,19 @@ def free_port():
 
 
 def test_a_new_version_with_other_outputs_is_noticed(models, monkeypatch):
-    """REST tells no types: the client keeps what it was told of the signatures."""
+    """REST tells no types: the client keeps the description of the signatures."""
     with fake_server.rest(models) as port:
         client = Client("127.0.0.1", port)
-        described = client._door.describe
+        described = client._transport.describe
         old = {
             "score": client_module.Signature(
                 {}, {"other": client_module.Tensor("f", ())}
             )
         }
-        told = [(1, old)]
-        client._door.described.cache_clear()
-        client._door.described = client_module.functools.cache(
-            lambda model: told.pop() if told else described(model)
+        descriptions = [(1, old)]
+        client._transport.described.cache_clear()
+        client._transport.described = client_module.functools.cache(
+            lambda model: descriptions.pop() if descriptions else described(model)
         )
         answer = client.predict("char_lm", {"text": ["hello"]}, "score")
     assert answer["length"].tolist() == [5]
@@ -393,8 +397,11 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, grpc, package):
 
 def test_the_client_module_imports_no_optional_package():
     code = (
-        "import sys, saccade.apps.core.serving.client\n"
-        "assert not {'requests', 'grpc', 'tensorflow'} & set(sys.modules)"
+        "import sys\n"
+        "from saccade.apps.core.serving import client, served\n"
+        "assert not {'requests', 'grpc', 'tensorflow'} & set(sys.modules)\n"
+        "own = {m for m in sys.modules if m.startswith('saccade.')}\n"
+        "assert not {m for m in own if 'layers' in m or 'tasks' in m}, own"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -431,20 +438,22 @@ def test_the_command_line_captions(ask, exports, tmp_path):
     assert not status
     assert printed.out.startswith(f"{tmp_path}/scene.png: {expected['caption']}  (")
     status, printed = ask("captioning", str(tmp_path / "scene.png"), "--json")
-    said = json.loads(printed.out)
-    assert said["caption"] == expected["caption"]
-    assert len(said["attention"]) == len(expected["attention"])
+    answer = json.loads(printed.out)
+    assert answer["caption"] == expected["caption"]
+    assert len(answer["attention"]) == len(expected["attention"])
+    with pytest.raises(UserError, match="captioning answers all at once.*--stream"):
+        ask("captioning", str(tmp_path / "scene.png"), "--stream")
 
 
 def test_the_command_line_continues_texts(ask, exports):
     export = apps.load("char_lm").load(exports["char_lm"][0])
     request = ["--prompt", "hel", "--length", "12", "--seed", "2", "--label", "stable"]
-    (said,) = export.predict(["hel"], length=12, seed=2)
+    (answer,) = export.predict(["hel"], length=12, seed=2)
     for more in ([], ["--stream"]):
         _, printed = ask("char_lm", *request, *more)
-        assert printed.out == f"hel{said['continuation']}\n"
+        assert printed.out == f"hel{answer['continuation']}\n"
     _, printed = ask("char_lm", *request, "--json")
-    assert json.loads(printed.out) == said
+    assert json.loads(printed.out) == answer
     with pytest.raises(UserError, match="--stream or --json"):
         ask("char_lm", *request, "--json", "--stream")
 
@@ -491,7 +500,7 @@ def test_the_curl_examples_work_as_printed(at_home, models):
         assert answers, block
         for answer in answers:
             assert "error" not in answer, f"{block}\n{answer}"
-    assert {name for name, _, _ in models.asked} == set(apps.REGISTRY)
+    assert {name for name, _, _ in models.requests} == set(apps.REGISTRY)
 
 
 @pytest.mark.parametrize("name", sorted(apps.REGISTRY))
@@ -505,4 +514,4 @@ def test_the_python_examples_work_as_printed(
     for block in blocks:
         exec(compile(here(block), str(README), "exec"), {})
         assert capsys.readouterr().out.strip()
-    assert {asked for asked, _, _ in models.asked} == {name}
+    assert {model for model, _, _ in models.requests} == {name}

@@ -59,7 +59,7 @@ def programs(tmp_path, monkeypatch):
 
 
 def run(*words):
-    code = "from saccade.apps.cli.commands import main; main()"
+    code = "from saccade.apps.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ)
 
@@ -91,8 +91,8 @@ def test_else_docker_is_run_with_the_folder_mounted(models, programs):
     program = programs("docker")
     done = run("--from", models, "--rest-port", 9001)
     assert done.returncode == 0, done.stderr
-    asked, called = programs.calls("docker")
-    assert asked[1:] == ["version"]
+    checked, called = programs.calls("docker")
+    assert checked[1:] == ["version"]
     assert called == [
         str(program),
         *("run", "--rm"),

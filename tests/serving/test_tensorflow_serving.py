@@ -57,7 +57,7 @@ def ports(models):
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         grpc, rest = (one.getsockname()[1] for one in sockets)
-    code = "from saccade.apps.cli.commands import main; main()"
+    code = "from saccade.apps.cli import main; main()"
     words = ["serve", "--from", models, "--port", grpc, "--rest-port", rest]
     server = subprocess.Popen([sys.executable, "-c", code, *map(str, words)])
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from ..apps.answers import assert_same
 from ..apps.runs import trained
-from ..test_benchmarks import benchmark
+from ..benchmark import load_benchmark
 from . import triton
 from .asked import in_process, newer_export, requests_of
 
@@ -140,7 +140,7 @@ def test_a_new_version_comes_while_clients_ask(
 
 def test_the_benchmark_runs(environment, tmp_path):
     out = tmp_path / "serving.json"
-    benchmark("serving").main(["--toy", "--apps", "char_lm", "--out", str(out)])
+    load_benchmark("serving").main(["--toy", "--apps", "char_lm", "--out", str(out)])
     rows = json.loads(out.read_text("utf-8"))["rows"]
     assert len({(r["form"], r["door"], r["clients"]) for r in rows}) == 8
     for row in rows:

@@ -9,16 +9,30 @@ log = logging.getLogger("saccade")
 NAMED = 20  # bad rows or files at most, in a message
 
 
-def report_skipped(config, bad, count, what):
-    """Say what --skip-bad has left out.
+def sift(config, items, errors, what):
+    """The good ones among rows, lines or files, list.
 
     Args:
-        config: with `bad_at_most`, in percent. bad: why, list of str, for each.
-        count: of good and bad together. what: what they are, for the message.
+        config: with `data`, `skip_bad` and `bad_at_most`, in percent.
+        items: list. errors: for each, where and why it is bad, str without a full stop;
+            "" where it is good. what: what they are, in the plural.
 
     Raises:
-        UserError: they are too many.
+        UserError: for the first bad one; with `skip_bad` the bad ones are counted and
+            named, and only too many of them are an error, or if none is left.
     """
+    bad = [error for error in errors if error]
+    if bad and not config.skip_bad:
+        raise UserError(f"{bad[0]}. (--skip-bad counts and skips such {what}.)")
+    _report(config, bad, len(errors), what)
+    good = [item for item, error in zip(items, errors, strict=True) if not error]
+    if not good:
+        raise UserError(f"{config.data}: none of {len(errors)} {what} is sound.")
+    return good
+
+
+def _report(config, bad, count, what):
+    """Logs what is left out of `count` items; too many bad ones are an error."""
     if not bad:
         return
     percent = 100 * len(bad) / count

@@ -9,9 +9,9 @@ import pathlib
 import zlib
 
 from ..errors import UserError
-from . import prepared
+from . import encodings, prepared
 from .places import path_of
-from .sieve import report_skipped
+from .sieve import sift
 
 log = logging.getLogger("saccade")
 
@@ -65,18 +65,16 @@ def readable(config, files):
     without, the first of them is an error when it is read."""
     if not config.skip_bad:
         return files
-    good, bad = [], []
-    for file in files:
-        try:
-            for _ in TextFile(file):
-                pass
-            good.append(file)
-        except UserError as error:
-            bad.append(str(error))
-    report_skipped(config, bad, len(files), "files")
-    if not good:
-        raise UserError(f"{config.data}: none of {len(files)} files is a text.")
-    return good
+    return sift(config, files, [_why_unreadable(file) for file in files], "files")
+
+
+def _why_unreadable(file):
+    try:
+        for _ in TextFile(file):
+            pass
+    except UserError as error:
+        return str(error).removesuffix(".")
+    return ""
 
 
 class TextFile:
@@ -93,15 +91,20 @@ class TextFile:
     def __iter__(self):
         decoder = codecs.getincrementaldecoder("utf-8-sig")()
         newlines = io.IncrementalNewlineDecoder(None, translate=True)
-        line, empty = 1, True
+        line, size, nuls, empty = 1, 0, 0, True
         for content, last in self._blocks():
+            size += len(content)
+            nuls += content.count(0)
             try:
                 text = decoder.decode(content, last)
             except UnicodeDecodeError as error:
                 line += error.object[: error.start].count(b"\n")
-                raise UserError(
-                    f"{self.path}, line {line}: byte {error.object[error.start]:#04x} "
-                    f"is no UTF-8. {self._advice(error.object)}"
+                start = encodings.sample_start(size - len(error.object) + error.start)
+                raise encodings.no_utf8(
+                    self.path,
+                    line,
+                    error.object[error.start],
+                    self._sample(start, error.object),
                 ) from None
             line += content.count(b"\n")
             text = newlines.decode(text, last)
@@ -109,30 +112,12 @@ class TextFile:
             yield text
         if empty:
             raise UserError(f"{self.path} is empty.")
-
-    def _advice(self, content):
-        if b"\0" in content:
-            return "It looks like a file that is no text."
-        try:
-            content.decode("gbk")
-            encoding = "gbk"
-        except UnicodeDecodeError:
-            encoding = "latin1"
-        return (
-            "If it is a text in another encoding, convert it, for instance: "
-            f"iconv -f {encoding} -t utf-8 '{self.path}' > text.txt"
-        )
+        if encodings.many_nuls(nuls, size):
+            raise encodings.holds_nuls(self.path, self._sample(0, content))
 
     def _blocks(self):
         """(bytes, whether they are the last), the last ones perhaps none."""
-        try:
-            file = open(self.path, "rb")
-        except (OSError, ValueError) as error:  # a name with a NUL
-            why = getattr(error, "strerror", None) or error
-            raise UserError(f"{self.path}: the text cannot be read: {why}.") from None
-        with file:
-            if self.path.suffix == ".gz":
-                file = gzip.GzipFile(fileobj=file)
+        with self._open() as file:
             try:
                 while content := file.read(self.size):
                     yield content, False
@@ -141,6 +126,23 @@ class TextFile:
                     f"{self.path} ends in .gz, but is no gzip: {error}."
                 ) from None
         yield b"", True
+
+    def _sample(self, start, seen):
+        """Bytes from a place that has been read before; of a pipe, which can be read
+        only once, those that have been `seen`."""
+        if not os.path.isfile(self.path):
+            return seen
+        with self._open() as file:
+            file.seek(start)
+            return file.read(encodings.SAMPLE)
+
+    def _open(self):
+        opener = gzip.open if self.path.suffix == ".gz" else open
+        try:
+            return opener(self.path, "rb")
+        except (OSError, ValueError) as error:  # a name with a NUL
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"{self.path}: the text cannot be read: {why}.") from None
 
 
 def read_text(path):

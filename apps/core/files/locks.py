@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 
+from ..errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked there.
@@ -31,3 +33,15 @@ def locked(folder, wait=True):
         yield held
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """An error where another process trains in this folder."""
+    with locked(folder, wait=False) as held:
+        if held is False:
+            raise UserError(
+                f"Another process is training in {folder}. Let it end, stop it, or "
+                "name another folder with --out."
+            )
+        yield

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import UserError
-from ..settings.fields import read_json
+from ..settings.json_text import read_json
 
 UNKNOWN = 0xFFFD  # Unicode's replacement character
 CODES = 0x110000  # how many there are

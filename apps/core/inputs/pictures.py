@@ -9,9 +9,10 @@ import numpy as np
 import rich.filesize
 import tensorflow as tf
 
+from ..data.parts import DATA_SERVICE
 from ..errors import UserError
 from ..files.scratch import Scratch
-from ..training.devices import DATA_SERVICE
+from . import picture_formats as formats
 
 # A larger picture counts as broken. It is about what the largest cameras take, and
 # resizing it needs about 1 GB; a few hostile kilobytes can claim much more. What a
@@ -127,27 +128,27 @@ def picker(files, size):
     if os.environ.get(DATA_SERVICE):
         encoded = tf.constant(files)
 
-        def pick_anew(indices):
+        def decode_again(indices):
             contents = tf.gather(encoded, indices)
             if isinstance(files[0], str):
                 contents = tf.map_fn(tf.io.read_file, contents)
             return decode(contents, size)[0]
 
-        return pick_anew
+        return decode_again
 
     store, bytes_each = Scratch(), decoded_bytes(1, size)
     for chunk in _read_chunks(files, size):
         store.append(chunk.numpy())
 
-    def look(indices):
-        found = [store.read(i * bytes_each, bytes_each) for i in indices]
-        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, size, size, 3)
+    def read_rows(indices):
+        rows = [store.read(i * bytes_each, bytes_each) for i in indices]
+        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, size, size, 3)
 
-    def pick(indices):
-        pixels = tf.numpy_function(look, [indices], tf.uint8)
+    def gather(indices):
+        pixels = tf.numpy_function(read_rows, [indices], tf.uint8)
         return tf.ensure_shape(pixels, [indices.shape[0], size, size, 3])
 
-    return pick
+    return gather
 
 
 def decoded_bytes(count, size):
@@ -209,258 +210,31 @@ def _contents(file):
 
 def _decode_one(data, size):
     """One picture, or an error of the graph: string () -> uint8 (size, size, 3)."""
-    data = tf.cond(_has(data, b"RIFF"), lambda: _still_webp(data), lambda: data)
+    data = tf.cond(
+        formats.has(data, b"RIFF"), lambda: formats.still_webp(data), lambda: data
+    )
     refused = tf.debugging.assert_less_equal(
-        _claimed_pixels(data), tf.constant(MAX_PIXELS, tf.int64)
+        formats.claimed_pixels(data), tf.constant(MAX_PIXELS, tf.int64)
     )
     with tf.control_dependencies([refused]):
         data = tf.identity(data)
-    data = tf.cond(_has(data, b"GIF"), lambda: _first_frame(data), lambda: data)
+    data = tf.cond(
+        formats.has(data, b"GIF"),
+        lambda: formats.first_gif_frame(data, MAX_PIXELS),
+        lambda: data,
+    )
     pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
     pixels = tf.cond(
-        _has(data, b"BM"), lambda: _bmp_colours(data, pixels), lambda: pixels
+        formats.has(data, b"BM"),
+        lambda: formats.bmp_colours(data, pixels),
+        lambda: pixels,
     )
     pixels = tf.cond(
-        _has(data, b"\xff\xd8"),
-        lambda: _upright(pixels, _exif_orientation(data)),
+        formats.has(data, b"\xff\xd8"),
+        lambda: formats.turn_upright(pixels, formats.exif_orientation(data)),
         lambda: pixels,
     )
     return _letterbox(_on_white(pixels), size)
-
-
-def _has(data, signature, at=0):
-    return tf.strings.substr(data, at, len(signature)) == signature
-
-
-def _codes(data, first):
-    """The first bytes of a file as numbers, uint8 (at most `first`,)."""
-    return tf.io.decode_raw(tf.strings.substr(data, 0, first), tf.uint8)
-
-
-def _number(codes, at, size, little=True):
-    """The unsigned number in `size` bytes from `at` on; int64, shaped like `at`.
-
-    Bytes behind the end count as 0: a file may name any place.
-    """
-    places = tf.cast(at, tf.int64)[..., None] + tf.range(size, dtype=tf.int64)
-    count = tf.size(codes, out_type=tf.int64)
-    inside = (places >= 0) & (places < count)
-    values = tf.gather(codes, tf.where(inside, places, 0))
-    values = tf.where(inside, tf.cast(values, tf.int64), 0)
-    powers = tf.constant([256**i for i in range(size)], tf.int64)
-    return tf.reduce_sum(values * tf.where(little, powers, powers[::-1]), axis=-1)
-
-
-def _claimed_pixels(data):
-    """Width times height as the header has them, int64."""
-    codes = _codes(data, 32)
-
-    def jpeg():
-        shape = tf.io.extract_jpeg_shape(data, output_type=tf.int64)
-        return shape[0] * shape[1]
-
-    def png():
-        return _number(codes, 16, 4, little=False) * _number(codes, 20, 4, little=False)
-
-    def bmp():
-        height = _number(codes, 22, 4)  # Negative where the rows go downwards.
-        return _number(codes, 18, 4) * tf.minimum(height, 2**32 - height)
-
-    def webp():
-        bits = _number(codes, 21, 4)
-        return tf.case(
-            [
-                (
-                    _has(data, b"VP8 ", 12),
-                    lambda: (
-                        _number(codes, 26, 2) % 2**14 * (_number(codes, 28, 2) % 2**14)
-                    ),
-                ),
-                (
-                    _has(data, b"VP8L", 12),
-                    lambda: (bits % 2**14 + 1) * (bits // 2**14 % 2**14 + 1),
-                ),
-            ],
-            default=lambda: (_number(codes, 24, 3) + 1) * (_number(codes, 27, 3) + 1),
-        )
-
-    return tf.case(
-        [
-            (_has(data, b"\xff\xd8"), jpeg),
-            (_has(data, b"\x89PNG"), png),
-            (_has(data, b"GIF"), lambda: _number(codes, 6, 2) * _number(codes, 8, 2)),
-            (_has(data, b"BM"), bmp),
-            (_has(data, b"RIFF"), webp),
-        ],
-        # None of the five is refused, whatever a newer decoder knows beside them.
-        default=lambda: tf.constant(tf.int64.max, tf.int64),
-    )
-
-
-def _exif_orientation(data):
-    """How a JPEG lies, 1 to 8 by its EXIF, or 1 where that does not say; int64 ().
-
-    EXIF (CIPA DC-008) is a segment of the JPEG with a TIFF file in it, whose first
-    table holds entries of 12 bytes: tag, type, count, value.
-    """
-    # It is the first segment or the second, and none is longer than 64 KB.
-    codes = _codes(data, 2**17)
-    places = tf.size(codes) - 9
-    marker = b"\xff\xe1__Exif\0\0"  # two bytes of length
-    is_exif = tf.fill([places], True)
-    for i in (0, 1, 4, 5, 6, 7, 8, 9):
-        is_exif &= codes[i : i + places] == marker[i]
-    found = tf.where(is_exif)[:, 0]  # (n,)
-
-    def orientation():
-        tiff = found[0] + len(marker)
-        little = codes[tiff] == ord("I")
-        table = tiff + _number(codes, tiff + 4, 4, little)
-        count = tf.minimum(_number(codes, table, 2, little), 1000)
-        entries = table + 2 + 12 * tf.range(count)
-        said = _number(codes, entries + 8, 2, little)
-        said = tf.where(_number(codes, entries, 2, little) == 0x0112, said, 1)
-        said = tf.reduce_max(tf.concat([[1], said], axis=0))
-        return tf.where(said <= 8, said, 1)
-
-    return tf.cond(tf.size(found) > 0, orientation, lambda: tf.constant(1, tf.int64))
-
-
-def _upright(pixels, orientation):
-    """Undo how the camera was held: (h, w, channels), as EXIF's table 6 says."""
-
-    def turn(pixels, orientations, turned):
-        it_is = tf.reduce_any(orientation == tf.constant(orientations, tf.int64))
-        return tf.cond(it_is, lambda: turned(pixels), lambda: pixels)
-
-    pixels = turn(pixels, [5, 6, 7, 8], lambda p: tf.transpose(p, [1, 0, 2]))
-    pixels = turn(pixels, [2, 3, 6, 7], lambda p: tf.reverse(p, [1]))
-    return turn(pixels, [3, 4, 7, 8], lambda p: tf.reverse(p, [0]))
-
-
-def _still_webp(data):
-    """A WebP as it is, or of an animated one the first frame as a file of its own.
-
-    TensorFlow 2.21 writes all frames into the room of one, over the memory behind it
-    (`decode_image` with `expand_animations=False`).
-    """
-    moves = _has(data, b"VP8X", 12) & (_number(_codes(data, 32), 20, 1) // 2 % 2 == 1)
-
-    def first_frame():
-        codes = tf.io.decode_raw(data, tf.uint8)
-        frame = tf.while_loop(
-            lambda at: _number(codes, at, 4) != int.from_bytes(b"ANMF", "little"),
-            lambda at: [at + 8 + (_number(codes, at + 4, 4) + 1) // 2 * 2],
-            [tf.constant(12, tf.int64)],
-            maximum_iterations=64,  # A hostile file has a chunk every eight bytes.
-        )[0]
-        size = _number(codes, frame + 4, 4)
-        sides = tf.strings.substr(data, frame + 14, 6)
-        # The picture, before it perhaps its alpha, which the fourth part announces.
-        picture = tf.strings.substr(data, frame + 24, size - 16)
-        alpha = b"\x10\0\0\0"
-        body = tf.strings.join([b"WEBP", b"VP8X", b"\x0a\0\0\0", alpha, sides, picture])
-        letters = tf.constant([bytes([i]) for i in range(256)])
-        length = tf.bitcast(tf.strings.length(body), tf.uint8)  # (4,), lowest first
-        length = tf.gather(letters, tf.cast(length, tf.int32))
-        return tf.strings.join([b"RIFF", tf.strings.reduce_join(length), body])
-
-    return tf.cond(moves, first_frame, lambda: data)
-
-
-def _first_frame(data):
-    """A GIF with its first frame only, and that frame's transparent colour white.
-
-    The decoder unpacks all frames, of which a small file may hold thousands. And it
-    paints what is transparent black, and no alpha comes out of it.
-    """
-    codes = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
-
-    def table_size(flags):
-        """Bytes of a colour table; a table is there if the highest bit is set."""
-        size = 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7))
-        return tf.where(flags >= 128, size, 0)
-
-    def behind_blocks(position):
-        """The place behind a chain of blocks, each its length and its bytes."""
-        end = tf.while_loop(
-            lambda p: codes[p] > 0, lambda p: p + codes[p] + 1, [position]
-        )
-        return end[0] + 1
-
-    def extension(position, control):
-        """Step over an extension; if it is a graphic control, remember it."""
-        control = tf.where(codes[position + 1] == 0xF9, position, control)
-        return behind_blocks(position + 2), control
-
-    first_block = 13 + table_size(codes[10])
-    frame, control = tf.while_loop(
-        lambda position, _: codes[position] == 0x21, extension, [first_block, 0]
-    )
-    fits = tf.debugging.assert_less_equal(
-        _number(codes, frame + 5, 2) * _number(codes, frame + 7, 2),
-        tf.constant(MAX_PIXELS, tf.int64),
-    )
-    local = table_size(codes[frame + 9])
-    with tf.control_dependencies([fits]):
-        end = behind_blocks(frame + 10 + local + 1)
-        data = tf.strings.join([tf.strings.substr(data, 0, end), b";"])
-    table = tf.where(local > 0, frame + 10, 13)
-    colour = table + 3 * codes[control + 6]
-    is_transparent = (control > 0) & (codes[control + 3] % 2 == 1)
-
-    def opaque():
-        part = tf.strings.substr
-        return tf.strings.join(
-            # The control comes first if the frame has its own table, else last.
-            tf.cond(
-                local > 0,
-                lambda: [
-                    part(data, 0, control + 3),
-                    b"\x00",
-                    part(data, control + 4, colour - control - 4),
-                    b"\xff\xff\xff",
-                    part(data, colour + 3, -1),
-                ],
-                lambda: [
-                    part(data, 0, colour),
-                    b"\xff\xff\xff",
-                    part(data, colour + 3, control - colour),
-                    b"\x00",
-                    part(data, control + 4, -1),
-                ],
-            )
-        )
-
-    return tf.cond(is_transparent, opaque, lambda: data)
-
-
-def _bmp_colours(data, pixels):
-    """What the decoder leaves out of a BMP: its palette, and whether alpha is meant."""
-    codes = tf.cast(
-        tf.io.decode_raw(tf.strings.substr(data, 0, 2048), tf.uint8), tf.int32
-    )
-
-    def number(at):
-        return codes[at] + 256 * codes[at + 1]
-
-    start, table, compression = number(10), 14 + number(14), number(30)
-
-    def from_palette():
-        tf.debugging.assert_equal(compression, 0)
-        bgr = tf.reshape(codes[table : table + (start - table) // 4 * 4], [-1, 4])[
-            :, 2::-1
-        ]
-        return tf.cast(tf.gather(bgr, tf.cast(pixels[:, :, 0], tf.int32)), tf.uint8)
-
-    # Only bit fields (3) can say that the fourth byte is alpha; else it is unused.
-    return tf.case(
-        [
-            (tf.shape(pixels)[2] == 1, from_palette),
-            (compression == 0, lambda: pixels[:, :, :3]),
-        ],
-        default=lambda: pixels,
-    )
 
 
 def _on_white(pixels):

@@ -6,7 +6,7 @@ import json
 import tensorflow as tf
 
 from ..errors import UserError
-from ..settings.fields import read_json
+from ..settings.json_text import read_json
 
 # Unicode's punctuation (P) and symbols (S); marks, letters and digits stay.
 _PUNCTUATION = r"[\p{P}\p{S}]"
@@ -117,8 +117,8 @@ class Vocabulary:
             string (...); words are joined by spaces, characters by nothing.
         """
         over = tf.cast((ids == self.end) | (ids == self.pad), tf.int32)
-        said = tf.cumsum(over, axis=-1) == 0  # (..., time)
-        tokens = tf.where(said, tf.gather(tf.constant(self.tokens), ids), "")
+        written = tf.cumsum(over, axis=-1) == 0  # (..., time)
+        tokens = tf.where(written, tf.gather(tf.constant(self.tokens), ids), "")
         separator = " " if self.units == "words" else ""
         text = tf.strings.reduce_join(tokens, axis=-1, separator=separator)
         return tf.strings.strip(text)

@@ -1,4 +1,4 @@
-"""A client of TF Serving, over REST or gRPC, and an app's answers through it.
+"""A client of TF Serving, over REST or gRPC; it knows no app.
 
     from saccade.apps.core.serving.client import Client
 
@@ -8,7 +8,7 @@
     answer["caption"][0].decode()
 
 REST needs the package requests, gRPC tensorflow-serving-api: pip install
-"saccade[serving]".
+"saccade[serving]". What an app sends and receives through it: `served`.
 """
 
 import base64
@@ -94,7 +94,7 @@ class Client:
         retries: int = 4,
     ):
         port = port or (GRPC_PORT if grpc else REST_PORT)
-        self._door = (_Grpc if grpc else _Rest)(host, port, timeout)
+        self._transport = (_Grpc if grpc else _Rest)(host, port, timeout)
         self.retries = retries
 
     def predict(
@@ -114,21 +114,21 @@ class Client:
         Returns:
             output name -> array, rows first; strings as bytes in arrays of objects.
         """
-        asked = Model(model, version, label)
+        model = Model(model, version, label)
         arrays = {name: _array(value) for name, value in inputs.items()}
-        return self._again(lambda: self._door.predict(asked, signature, arrays))
+        return self._retry(lambda: self._transport.predict(model, signature, arrays))
 
     def describe(
         self, model: str, version: int | None = None, label: str | None = None
     ) -> tuple[int, dict[str, Signature]]:
         """The version that answers, and its signatures by name."""
-        asked = Model(model, version, label)
-        return self._again(lambda: self._door.describe(asked))
+        model = Model(model, version, label)
+        return self._retry(lambda: self._transport.describe(model))
 
-    def _again(self, ask):
+    def _retry(self, request):
         for i in range(self.retries + 1):
             try:
-                return ask()
+                return request()
             except Unavailable as error:
                 why = error
             if i < self.retries:
@@ -136,8 +136,8 @@ class Client:
                 time.sleep(min(0.1 * 2**i, LONGEST_PAUSE) * random.uniform(0.75, 1.25))
         times = f"{self.retries + 1} times" if self.retries else "once"
         raise UserError(
-            f"No answer from {self._door.address}, asked {times}: {why}. Is the server "
-            "running? Start one with: saccade serve"
+            f"No answer from {self._transport.address}, asked {times}: {why}. Is the "
+            "server running? Start one with: saccade serve"
         )
 
 
@@ -174,14 +174,14 @@ class _Rest:
         }
         # JSON knows neither the name of a single output nor the types of numbers.
         outputs = self._outputs(model, signature)
-        told = self._ask("POST", model, ":predict", body)["outputs"]
-        if not _fits(told, outputs):  # A new version has come.
+        values = self._request("POST", model, ":predict", body)["outputs"]
+        if not _fits(values, outputs):  # A new version has come.
             self.described.cache_clear()
             outputs = self._outputs(model, signature)
         if len(outputs) == 1:
-            told = {next(iter(outputs)): told}
+            values = {next(iter(outputs)): values}
         return {
-            name: _from_json(told[name], tensor.dtype)
+            name: _from_json(values[name], tensor.dtype)
             for name, tensor in outputs.items()
         }
 
@@ -195,8 +195,8 @@ class _Rest:
         return signatures[signature].outputs
 
     def describe(self, model):
-        told = self._ask("GET", model, "/metadata")
-        signatures = told["metadata"]["signature_def"]["signature_def"]
+        response = self._request("GET", model, "/metadata")
+        signatures = response["metadata"]["signature_def"]["signature_def"]
 
         def tensors(named):
             return {
@@ -207,7 +207,7 @@ class _Rest:
                 for name, info in named.items()
             }
 
-        return int(told["model_spec"]["version"]), {
+        return int(response["model_spec"]["version"]), {
             name: Signature(
                 tensors(about.get("inputs", {})), tensors(about.get("outputs", {}))
             )
@@ -215,14 +215,14 @@ class _Rest:
             if not name.startswith("__")  # What a server calls when it loads a model.
         }
 
-    def _ask(self, method, model, verb, body=None):
+    def _request(self, method, model, verb, body=None):
         path = f"/v1/models/{model.name}"
         if model.version is not None:
             path += f"/versions/{model.version}"
         elif model.label:
             path += f"/labels/{model.label}"
         try:
-            answer = self.session.request(
+            response = self.session.request(
                 method, self.address + path + verb, json=body, timeout=self.timeout
             )
         except self.errors.ReadTimeout:
@@ -231,24 +231,24 @@ class _Rest:
             raise Unavailable(_reason(error)) from None
         except self.errors.RequestException as error:
             raise UserError(f"Could not ask {self.address}: {error}") from None
-        if answer.status_code == 503:
-            raise Unavailable(_error_text(answer))
-        if answer.status_code != 200:
-            raise _refused(self, model, _error_text(answer))
+        if response.status_code == 503:
+            raise Unavailable(_error_text(response))
+        if response.status_code != 200:
+            raise _refused(self, model, _error_text(response))
         try:
-            return answer.json()
+            return response.json()
         except ValueError:
             raise UserError(
                 f"{self.address} does not answer as TF Serving's REST API does, but "
-                f"{answer.text[:100]!r}. Is it the port of REST (8501 by default)?"
+                f"{response.text[:100]!r}. Is it the port of REST (8501 by default)?"
             ) from None
 
 
-def _fits(told, outputs):
+def _fits(values, outputs):
     """Whether a JSON answer is one of these outputs: the value of one, or a dict."""
     if len(outputs) == 1:
-        return not isinstance(told, dict)
-    return isinstance(told, dict) and told.keys() == outputs.keys()
+        return not isinstance(values, dict)
+    return isinstance(values, dict) and values.keys() == outputs.keys()
 
 
 def _reason(error):
@@ -257,12 +257,12 @@ def _reason(error):
     return getattr(cause, "reason", cause)
 
 
-def _error_text(answer):
+def _error_text(response):
     """TF Serving's own words, else what came."""
     try:
-        return answer.json()["error"]
+        return response.json()["error"]
     except (ValueError, KeyError, TypeError):
-        return f"HTTP {answer.status_code}: {answer.text[:200]}"
+        return f"HTTP {response.status_code}: {response.text[:200]}"
 
 
 def _to_json(array):
@@ -329,8 +329,9 @@ class _Grpc:
         request.model_spec.signature_name = signature
         for name, array in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
-        answer = self._ask(self.service.Predict, model, request)
-        return {name: tf.make_ndarray(value) for name, value in answer.outputs.items()}
+        response = self._call(self.service.Predict, model, request)
+        outputs = response.outputs.items()
+        return {name: tf.make_ndarray(value) for name, value in outputs}
 
     def describe(self, model):
         import tensorflow as tf
@@ -339,9 +340,9 @@ class _Grpc:
         request = get_model_metadata_pb2.GetModelMetadataRequest()
         _name(request.model_spec, model)
         request.metadata_field.append("signature_def")
-        answer = self._ask(self.service.GetModelMetadata, model, request)
-        told = get_model_metadata_pb2.SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(told)
+        response = self._call(self.service.GetModelMetadata, model, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
 
         def tensors(named):
             return {
@@ -352,13 +353,13 @@ class _Grpc:
                 for name, info in named.items()
             }
 
-        return answer.model_spec.version.value, {
+        return response.model_spec.version.value, {
             name: Signature(tensors(about.inputs), tensors(about.outputs))
-            for name, about in told.signature_def.items()
+            for name, about in signatures.signature_def.items()
             if not name.startswith("__")
         }
 
-    def _ask(self, method, model, request):
+    def _call(self, method, model, request):
         import grpc
 
         try:
@@ -368,8 +369,8 @@ class _Grpc:
                 raise Unavailable(error.details()) from None
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise _too_late(self) from None
-            said = f"{error.code().name}: {error.details()}"
-            raise _refused(self, model, said) from None
+            message = f"{error.code().name}: {error.details()}"
+            raise _refused(self, model, message) from None
 
 
 def _name(model_spec, model):
@@ -392,156 +393,12 @@ def _dtype(name):
     return np.dtype(names.get(short, short))
 
 
-def _too_late(door):
+def _too_late(transport):
     return UserError(
-        f"{door.address} did not answer within {door.timeout:g} s. Wait longer with "
-        "--timeout, or ask for less at once."
+        f"{transport.address} did not answer within {transport.timeout:g} s. Wait "
+        "longer with --timeout, or ask for less at once."
     )
 
 
-def _refused(door, model, said):
-    return UserError(f"{door.address} did not answer for {model}: {said}")
-
-
-# An app through it
-
-UNKNOWN = 0  # The id of what a vocabulary does not know; it is never written.
-
-
-class Served:
-    """An app's model on a server, used as an `Export` on disk is.
-
-    Args:
-        app: an `App`. client: a `Client`. version, label: as in `Client.predict`.
-    """
-
-    def __init__(self, app, client, version=None, label=None):
-        self.app, self.client = app, client
-        self.which = {"version": version, "label": label}
-
-    def predict(self, inputs, **options):
-        """As `Run.predict`; how it decodes was fixed when it was exported, but for
-        what a request can hold."""
-        self._only(options, getattr(self.app.serve, "REQUEST_OPTIONS", ()))
-        return self.app.serve.from_signature(self._respond, inputs, **options)
-
-    def _respond(self, **inputs):
-        import tensorflow as tf
-
-        answer = self.client.predict(self.app.name, inputs, **self.which)
-        return {name: tf.constant(value) for name, value in answer.items()}
-
-    def _only(self, options, free):
-        fixed = [name for name in options if name not in free]
-        if fixed:
-            raise UserError(
-                f"What is served decodes as it was exported; received "
-                f"{', '.join(fixed)}. "
-                + (f"A request can hold {', '.join(free)}." if free else "")
-            )
-
-
-class Streamed(Served):
-    """As `Served`, and for language models also `stream`: the client chooses the
-    tokens, one request of the signature `step` for each."""
-
-    def stream(self, prompt, **options):
-        """Yields the continuation of a prompt in parts, as the tokens are chosen.
-
-        They are chosen as an export chooses them, by the same random numbers: joined,
-        the parts are what `predict` answers.
-
-        Args:
-            prompt: str or bytes.
-            options: fields of the app's `Decode`, also those that an export has fixed.
-
-        The version that answers first answers to the end. Where the server drops it
-        meanwhile, the stream ends with a UserError.
-        """
-        import tensorflow as tf
-
-        from ....layers import decoding
-        from ..tasks.language.serving import LONGEST_PROMPT, PIECE
-
-        free = {"length", "temperature", "top_k", "top_p", "seed", "stop"}
-        self._only(options, sorted(free))
-        name = self.app.name
-        version, signatures = self.client.describe(name, **self.which)
-        if "step" not in signatures:
-            raise UserError(f"{name} answers all at once: leave --stream out.")
-
-        def ask(signature, **inputs):
-            return self.client.predict(name, inputs, signature, version)
-
-        def read(token, states, reset=False):
-            told = ask("step", token=[token], reset=[reset], **states)
-            return told.pop("logits"), told
-
-        options = self.app.config.Decode(**options)
-        text, length = self._request(prompt, options)
-        read_first = ask("encode", text=[text])["tokens"][0].tolist()
-        if not read_first:
-            raise UserError("Expected a prompt of at least one character.")
-        stop = _stop_text(options.stop)
-        stop = ask("encode", text=[stop])["tokens"][0].tolist() if stop else []
-
-        # The first token's `reset` puts the initial state in, whatever is sent for it.
-        states = {
-            name: np.zeros([1, *tensor.shape[1:]], tensor.dtype)
-            for name, tensor in signatures["step"].inputs.items()
-            if name not in ("token", "reset")
-        }
-        for i, token in enumerate(read_first[-LONGEST_PROMPT:]):
-            logits, states = read(token, states, reset=i == 0)
-
-        tokens, told = [], 0
-        for i in range(length):
-            if i % PIECE == 0:
-                draws = decoding.uniform(
-                    PIECE, tf.constant([[options.seed, i // PIECE]])
-                )
-            logits[:, UNKNOWN] = -1e9
-            if options.temperature > 0:
-                chances = decoding.narrow(
-                    logits, max(options.temperature, 1e-6), options.top_k, options.top_p
-                )
-                token = int(decoding.pick(chances, draws[:, i % PIECE])[0])
-            else:
-                token = int(np.argmax(logits))
-            tokens.append(token)
-            ended = bool(stop) and tokens[-len(stop) :] == stop
-            if ended:
-                tokens = tokens[: -len(stop)]
-            # What may become the stop text is held back until that is clear.
-            last = ended or i == length - 1
-            sure = len(tokens) - (0 if last else max(len(stop) - 1, 0))
-            for k in range(told, sure):
-                before = tokens[k - 1] if k else -1
-                added = ask("decode", before=[before], token=[tokens[k]])["text"]
-                yield added[0].decode()
-            told = max(told, sure)
-            if last:
-                return
-            logits, states = read(token, states)
-
-    def _request(self, prompt, options):
-        """The text and the length that the app would send for a prompt."""
-        import tensorflow as tf
-
-        sent = {}
-
-        def respond(**inputs):
-            sent.update(inputs)
-            return {"continuation": tf.constant([b""]), "length": tf.constant([0])}
-
-        free = self.app.serve.REQUEST_OPTIONS
-        chosen = {name: getattr(options, name) for name in free}
-        self.app.serve.from_signature(respond, [prompt], **chosen)
-        return sent["text"].numpy()[0], int(sent["length"].numpy()[0])
-
-
-def _stop_text(stop):
-    """A text; True is the end of a sentence. A shell hands \\n on as it is."""
-    if isinstance(stop, bool):
-        return "<EOS>" if stop else ""
-    return stop.replace("\\n", "\n").replace("\\t", "\t")
+def _refused(transport, model, message):
+    return UserError(f"{transport.address} did not answer for {model}: {message}")

@@ -40,7 +40,7 @@ def write_export(run, to, labels=()):
     to = pathlib.Path(to)
     base = to / run.app.name
     server.check_labels(labels)
-    server.read_labels(to)  # Said now, if the file is broken.
+    server.read_labels(to)  # An error now, if the file is broken.
     base.mkdir(parents=True, exist_ok=True)
     options = run.app.serve.exported_options(run.config)
     functions = run.app.serve.signatures(run.model, run.config, run.assets, options)

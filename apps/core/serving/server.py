@@ -17,6 +17,7 @@ import shutil
 import subprocess
 
 from ..errors import UserError, nearest
+from ..files.whole import write_text
 
 MODELS, BATCHING = "models.config", "batching.config"
 # Written by `saccade serve`, where the server sees other paths or other models.
@@ -104,10 +105,6 @@ def write_server_files(folder, labels, kept=None):
         labels: app -> label -> version; those of versions that are gone are dropped.
         kept: app -> further versions that must stay loaded.
     """
-    from ..training.loop import (
-        write_text,  # imports TensorFlow, as every export has done
-    )
-
     folder = pathlib.Path(folder)
     text = models_config(folder, exported_apps(folder), DOCKER_FOLDER, labels, kept)
     write_text(folder / BATCHING, BATCHING_TEXT)
@@ -262,11 +259,11 @@ def find_docker(must_work):
             "https://www.tensorflow.org/tfx/serving/setup"
         )
     if must_work:
-        asked = subprocess.run([program, "version"], capture_output=True, text=True)
-        if asked.returncode:
+        finished = subprocess.run([program, "version"], capture_output=True, text=True)
+        if finished.returncode:
             raise UserError(
                 f"Found no tensorflow_model_server, and {program} does not work: "
-                f"{asked.stderr.strip()} Start the docker daemon, or install the "
+                f"{finished.stderr.strip()} Start the docker daemon, or install the "
                 "package tensorflow-model-server: "
                 "https://www.tensorflow.org/tfx/serving/setup"
             )

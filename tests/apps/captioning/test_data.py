@@ -12,8 +12,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from saccade.apps.captioning import data
+from saccade.apps.captioning import checks, data
+from saccade.apps.captioning.checks import split_rows
 from saccade.apps.captioning.config import Config, tiny
+from saccade.apps.captioning.rows import Row
 from saccade.apps.captioning.scenes import COLOURS, builtin
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.inputs import pictures
@@ -87,7 +89,7 @@ def test_a_small_builtin_is_the_beginning_of_a_large_one(scenes):
 
 @pytest.mark.parametrize("config", [tiny(), Config()], ids=["tiny", "default"])
 def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
-    # Only the words are looked at.
+    # Only the words count.
     monkeypatch.setattr("saccade.apps.captioning.scenes.draw", lambda *_: b"")
     splits = data.load_data(config)
     train, test = splits.train, splits.test
@@ -283,6 +285,168 @@ def test_coco(folder, place):
         load(folder)
 
 
+def coco(images, annotations):
+    """COCO's JSON of the pictures a.png (7) and d.jpg (8) with a caption each."""
+    return json.dumps(
+        {
+            "images": [
+                {"id": 7, "file_name": "a.png"},
+                {"id": 8, "file_name": "d.jpg"},
+                *images,
+            ],
+            "annotations": [
+                {"id": 1, "image_id": 7, "caption": "A cat."},
+                {"id": 2, "image_id": 8, "caption": "A dog."},
+                *annotations,
+            ],
+        }
+    )
+
+
+def test_coco_without_ids_of_its_annotations(folder):
+    content = {
+        "images": [{"id": "seven", "file_name": "a.png"}],
+        "annotations": [
+            {"image_id": "seven", "caption": "A cat."},
+            {"image_id": "eight", "caption": "A dog."},
+        ],
+    }
+    (folder / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"json, annotations\[1\]: no image with the "):
+        load(folder)
+    assert everything(load(folder, skip_bad=True, bad_at_most=50)) == {
+        "a.png": ["A cat."]
+    }
+
+
+def karpathy(*images):
+    """The JSON of Karpathy's splits, with what else it holds."""
+    return json.dumps(
+        {
+            "images": [
+                {
+                    "sentids": list(range(len(sentences))),
+                    "imgid": number,
+                    "sentences": [
+                        {"tokens": s.lower().split(), "raw": s, "sentid": i}
+                        for i, s in enumerate(sentences)
+                    ],
+                    "split": split,
+                    **names,
+                }
+                for number, (names, split, sentences) in enumerate(images)
+            ],
+            "dataset": "coco",
+        }
+    )
+
+
+@pytest.mark.parametrize("place", ["", "images", "Images"])
+@pytest.mark.parametrize("inner", ["", "val2014"])
+def test_karpathy_with_its_splits(folder, place, inner):
+    """Flickr's files have no `filepath`; of COCO's pictures some have them in one
+    folder."""
+    names = ("a.png", "b.png", "d.jpg")
+    (folder / place / inner).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).rename(folder / place / inner / name)
+    coco = [{"filename": name, "filepath": "val2014"} for name in names]
+    flickr = [{"filename": str(pathlib.PurePath(inner, name))} for name in names]
+    for a, b, d in (coco, flickr):
+        (folder / "dataset.json").write_text(
+            karpathy(
+                (a, "restval", ["A cat.", "Cats!"]),
+                (b, "val", ["A bird."]),
+                (d, "test", ["A dog."]),
+            )
+        )
+        splits = load(folder, split="0.001/99/1")  # which counts for nothing here
+        assert splits.train.captions == [["A cat.", "Cats!"]]
+        assert splits.validation.captions == [["A bird."]]
+        assert splits.test.captions == [["A dog."]]
+        assert pathlib.Path(splits.test.files[0]).name == "d.jpg"
+
+
+def test_karpathy_with_bad_entries(folder, caplog):
+    good = {"filename": "a.png"}, "train", ["A cat."]
+    bad = [
+        ((5, "train", ["x"]), r"images\[1\]: expected an image with filename"),
+        ((good[0], 7, ["x"]), r"images\[1\]: expected an image with filename, split"),
+        ((good[0], "train", []), r"images\[1\]: expected an image with .* sentences"),
+        ((good[0], "mine", ["x"]), r"sentences\[0\]: expected train, val or test"),
+        ((good[0], "val", ["x"]), r"sentences\[0\]: expected every row of a picture"),
+        (({"filename": "../a.png"}, "val", ["x"]), r"sentences\[0\]: .* lies outside"),
+        (({"filename": "b.png"}, "val", ["?!"]), r"sentences\[0\]: the caption is emp"),
+        (
+            ({"filename": "a.png", "filepath": ".."}, "val", ["x"]),
+            r"images\[1\].sentences\[0\]: the picture '../a.png' lies outside",
+        ),
+    ]
+    for (names, *entry), why in bad:
+        names = names if isinstance(names, dict) else {"filename": names}
+        text = karpathy(good, (names, *entry))
+        (folder / "dataset.json").write_text(text)
+        with pytest.raises(UserError, match=f"dataset.json, .*{why}"):
+            load(folder)
+        splits = load(folder, skip_bad=True, bad_at_most=50)
+        assert everything(splits) == {"a.png": ["A cat."]}
+    for entry in (None, [], {"sentences": 7}, {"filename": "a.png", "split": "val"}):
+        content = json.loads(karpathy(good))
+        content["images"].append(entry)
+        (folder / "dataset.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match=r"images\[1\]: expected an image with "):
+            load(folder)
+
+
+def test_why_karpathy_has_no_test(folder):
+    text = karpathy(({"filename": "a.png"}, "train", ["A cat."]))
+    (folder / "dataset.json").write_text(text)
+    config = Config(data=str(folder))
+    assert not len(data.load_data(config).test)
+    assert re.search("has splits of its own, and no pic", data.why_no_test(config))
+
+
+KAGGLE = """\
+image,caption
+a.png,A cat .
+a.png,"A cat , a ""big"" one"
+d.jpg,A dog .
+"""
+
+
+@pytest.mark.parametrize("place", ["Images", "images", ""])
+def test_kaggle(folder, place):
+    (folder / place).mkdir(exist_ok=True)
+    for name in ("a.png", "d.jpg"):
+        (folder / name).rename(folder / place / name)
+    (folder / "captions.txt").write_text(KAGGLE)
+    (folder / "readme.txt").write_text("of these pictures, all are small\n")
+    for path in (folder, folder / "captions.txt"):
+        assert everything(load(path)) == {
+            "a.png": ["A cat .", 'A cat , a "big" one'],
+            "d.jpg": ["A dog ."],
+        }
+    with pytest.raises(
+        UserError, match=r"captions.txt, line 1: .* column 'text' \(--c"
+    ):
+        load(folder, caption_column="text")
+
+
+def test_tokens_in_a_text_of_any_name(folder):
+    """Its first line has a tab, and so is no header."""
+    (folder / "captions.txt").write_text("a.png#0\tA cat, a dog\n")
+    assert everything(load(folder)) == {"a.png": ["A cat, a dog"]}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("x.json", coco([], [])), ("x.token", "a.png#0\tA cat\n")]
+)
+def test_a_split_column_of_a_file_without_columns(folder, file, text):
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match="--split-column=part expected a table, rec"):
+        load(folder, split_column="part")
+
+
 def test_flickr8k(folder):
     (folder / "Flickr8k.token.txt").write_text(
         "a.png#0\tA cat .\na.png#1\tThe cat\nd.jpg#0\tA dog\n"
@@ -310,24 +474,24 @@ def test_a_split_column(folder, names):
 
 
 def rows_of(count):
-    return [data.Row("x", pathlib.Path(f"{i}.png"), "a") for i in range(count)]
+    return [Row("x", pathlib.Path(f"{i}.png"), "a") for i in range(count)]
 
 
 def test_split_by_shares():
     config = Config(data="x", split="80/15/5")
-    splits = data.split_rows(config, rows_of(2000))
+    splits = split_rows(config, rows_of(2000))
     assert len(splits.train) == pytest.approx(1600, abs=60)
     assert len(splits.validation) == pytest.approx(300, abs=50)
     assert len(splits.test) == pytest.approx(100, abs=35)
     # A picture stays where it is when the table grows.
-    more = data.split_rows(config, rows_of(3000))
+    more = split_rows(config, rows_of(3000))
     assert set(splits.test.files) <= set(more.test.files)
 
 
 @pytest.mark.parametrize("split", ["90/10", "a/b/c", "90/-5/15", "0/50/50", ""])
 def test_split_by_impossible_shares(split):
     with pytest.raises(UserError, match=f"percentages like 90/5/5, received '{split}'"):
-        data.split_rows(Config(data="x", split=split), rows_of(1))
+        split_rows(Config(data="x", split=split), rows_of(1))
 
 
 def test_a_picture_in_two_splits(folder):
@@ -404,6 +568,139 @@ def test_skip_bad_counts(bad, caplog):
         assert f"x.tsv, line {number + 3}: " in message
 
 
+# Files with two good rows, and one bad one: how it is called, and why it is bad.
+BAD_ROWS = {
+    "too many columns": (
+        "x.csv",
+        "image,caption\na.png,A cat.\nb.png,a dog, big\nd.jpg,A dog.\n",
+        "line 3: expected 2 columns like the header's, received 3",
+    ),
+    "too few columns": (
+        "x.tsv",
+        "image\tcaption\na.png\tA cat.\nd.jpg\tA dog.\nb.png\n",
+        "line 4: expected 2 columns like the header's, received 1",
+    ),
+    "a lost quote": (
+        "x.csv",
+        'image,caption\na.png,A cat.\nb.png,"a bird\nd.jpg,A dog.\n',
+        "line 3: a quote opens a cell here, and it is closed nowhere",
+    ),
+    "broken JSON": (
+        "x.jsonl",
+        '{"image": "a.png", "caption": "A cat."}\n{"image": "b.p\n'
+        '{"image": "d.jpg", "caption": "A dog."}\n',
+        "line 2: expected JSON; ",
+    ),
+    "JSON without the column": (
+        "x.jsonl",
+        '{"image": "a.png", "caption": "A cat."}\n{"image": "b.png"}\n'
+        '{"image": "d.jpg", "caption": "A dog."}\n',
+        "line 2: expected a column 'caption'",
+    ),
+    "a token line without a tab": (
+        "x.token",
+        "a.png#0\tA cat.\nb.png#0 A bird.\nd.jpg#0\tA dog.\n",
+        "line 2: expected `name.jpg#0<tab>caption`, received 'b.png#0 A bird.'",
+    ),
+    "an annotation without a caption": (
+        "x.json",
+        coco([], [{"id": 3, "image_id": 8}]),
+        "annotation 3: expected caption, received id, image_id",
+    ),
+    "an annotation without an image": (
+        "x.json",
+        coco([], [{"caption": "A bird."}]),
+        "annotations[2]: expected image_id, received caption",
+    ),
+    "an annotation of a removed picture": (
+        "x.json",
+        coco([], [{"id": 3, "image_id": 9, "caption": "A bird."}]),
+        "annotation 3: no image with the id 9",
+    ),
+    "an annotation of no picture at all": (
+        "x.json",
+        coco([], [{"id": 3, "image_id": [7], "caption": "A bird."}]),
+        "annotation 3: no image with the id [7]",
+    ),
+    "an annotation that is none": (
+        "x.json",
+        coco([], ["A bird."]),
+        "annotations[2]: expected an object",
+    ),
+    "an image without a name": (
+        "x.json",
+        coco([{"id": 9}], []),
+        "images[2]: expected an image with id and file_name",
+    ),
+    "an image that is none": ("x.json", coco([7], []), "images[2]: expected an image"),
+    "two images of one number": (
+        "x.json",
+        coco([{"id": 7, "file_name": "b.png"}], []),
+        "images[2]: a second image with the id 7",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_skip_bad_leaves_out_every_bad_row(folder, name, caplog):
+    file, text, why = BAD_ROWS[name]
+    (folder / file).write_text(text)
+    named = re.escape(f"{folder / file}, {why}")
+    with pytest.raises(UserError, match=f"^{named}.*--skip-bad counts and skips such"):
+        load(folder)
+    with caplog.at_level(logging.WARNING, "saccade"):
+        splits = load(folder, skip_bad=True, bad_at_most=34)
+    assert everything(splits) == {"a.png": ["A cat."], "d.jpg": ["A dog."]}
+    (message,) = caplog.messages
+    assert re.match(f"Skipped 1 of 3 rows:\n  {named}", message)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("b.png\tx\tfold 1", "expected train, val or test as its split, received 'f"),
+        ("b.png\tx\t", "expected train, val or test as its split, received ''"),
+        ("a.png\tx\ttest", "expected every row of a picture in one split; .*a.png is"),
+    ],
+)
+def test_skip_bad_leaves_out_rows_of_no_split(folder, row, why, caplog):
+    (folder / "x.tsv").write_text(
+        f"image\tcaption\tpart\na.png\tfine\ttrain\n{row}\nd.jpg\tgood\tval\n"
+    )
+    with pytest.raises(UserError, match=f"x.tsv, line 3: {why}"):
+        load(folder, split_column="part")
+    splits = load(folder, split_column="part", skip_bad=True, bad_at_most=34)
+    assert everything(splits) == {"a.png": ["fine"], "d.jpg": ["good"]}
+    assert re.search(f"Skipped 1 of 3 rows:\n.*x.tsv, line 3: {why}", caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("x.csv", "image,text\na.png,x\n", "line 1: expected a column 'caption'"),
+        ("x.csv", 'image,"caption\na.png,x\n', "line 1: a quote opens a cell here"),
+        ("x.tsv", "image\na.png\n", "line 1: expected a column 'caption'"),
+        ("x.json", '{"images": []}', "expected COCO's captions JSON"),
+        ("x.json", '{"images": [], "annotations": []', "expected COCO's captions JSON"),
+    ],
+)
+def test_skip_bad_does_not_help_a_header(folder, file, text, why):
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match=why):
+        load(folder, skip_bad=True, bad_at_most=100)
+
+
+def test_pictures_are_opened_where_nothing_else_is_wrong(folder, monkeypatch):
+    """Thousands of them take minutes; a row without a caption is found before."""
+    monkeypatch.setattr(checks, "_picture_error", lambda picture: f"opened {picture}")
+    (folder / "x.tsv").write_text("image\tcaption\na.png\tfine\nb.png\t\n")
+    with pytest.raises(UserError, match="line 3: the caption is empty"):
+        load(folder)
+    (folder / "x.tsv").write_text("image\tcaption\na.png\tfine\n")
+    with pytest.raises(UserError, match="line 2: opened .*a.png"):
+        load(folder)
+
+
 def test_too_many_bad_rows(bad):
     rows = "a.png\tfine\n" * 9 + "none.png\tx\n"
     (bad / "x.tsv").write_text(f"image\tcaption\n{rows}")
@@ -417,7 +714,7 @@ def test_too_many_bad_rows(bad):
 
 def test_nothing_good_is_left(bad):
     (bad / "x.tsv").write_text("image\tcaption\nnone.png\tx\n")
-    with pytest.raises(UserError, match="no usable row is left of 1"):
+    with pytest.raises(UserError, match="none of 1 rows is sound"):
         load(bad / "x.tsv", skip_bad=True, bad_at_most=100)
 
 
@@ -454,10 +751,20 @@ def test_nothing_good_is_left(bad):
             "x.json",
             "{}",
             {},
-            "x.json: expected COCO's captions JSON .* KeyError: 'images'",
+            "x.json: expected COCO's captions JSON, .* its keys are: none",
         ),
-        ("x.json", "[1]", {}, "x.json: expected COCO's captions JSON"),
-        ("x.json", "{", {}, "x.json: expected COCO's captions JSON"),
+        (
+            "x.json",
+            "[1]",
+            {},
+            "x.json: expected COCO's captions JSON, .* Karpathy's, ",
+        ),
+        (
+            "x.json",
+            "{",
+            {},
+            "x.json: expected COCO's captions JSON, .* Karpathy's, ",
+        ),
         ("x.token", "a.png a cat\n", {}, "line 1: expected `name.jpg#0<tab>caption`"),
     ],
 )
@@ -468,9 +775,28 @@ def test_a_bad_file_is_named(folder, name, content, settings, message):
     assert str(folder / name) in str(error.value)
 
 
+def test_a_lost_quote_in_a_csv(folder):
+    """The line that the quote opens in is named, and no other row is lost."""
+    rows = 'image,caption\na.png,"a cat\nb.png,a dog\nd.jpg,a ruler of 12"\n'
+    (folder / "x.csv").write_text(rows)
+    with pytest.raises(UserError, match=r"x\.csv, line 2: a quote opens a cell here"):
+        load(folder)
+    found = everything(load(folder, skip_bad=True, bad_at_most=50))
+    assert found == {"b.png": ["a dog"], "d.jpg": ['a ruler of 12"']}
+    long = "a cat,\n" + "and again, " * 500  # longer than a name of a file can be
+    (folder / "x.csv").write_text(f'image,caption\na.png,"{long}"\n')
+    assert everything(load(folder)) == {"a.png": [long]}
+    rows = 'image,caption\na.png,"a cat,\nb.png is not it, nor\nd.jpg"\nd.jpg,x\n'
+    (folder / "x.csv").write_text(rows)
+    assert everything(load(folder)) == {
+        "a.png": ["a cat,\nb.png is not it, nor\nd.jpg"],
+        "d.jpg": ["x"],
+    }
+
+
 def test_not_utf8(folder):
     (folder / "x.csv").write_bytes(b"image,caption\na.png,caf\xe9\n")
-    with pytest.raises(UserError, match=r"x.csv: expected text in UTF-8"):
+    with pytest.raises(UserError, match=r"x.csv, line 2: byte 0xe9 is no UTF-8. It "):
         load(folder)
 
 
@@ -480,6 +806,11 @@ def test_folders_without_a_single_table(folder):
     for name in ("x.csv", "y.tsv"):
         (folder / name).write_text("image,caption\n")
     with pytest.raises(UserError, match=r"found x.csv, y.tsv. Name the one"):
+        load(folder)
+    for name in ("captions.txt", "dataset_coco.json", "notes.txt"):
+        (folder / name).write_text("")
+    found = "found captions.txt, dataset_coco.json, x.csv, y.tsv. Name the one"
+    with pytest.raises(UserError, match=found):
         load(folder)
     with pytest.raises(UserError, match="there is no .*nowhere"):
         load(folder / "nowhere")
@@ -527,11 +858,11 @@ def prepared(tmp_path_factory):
 def test_tfds(prepared):
     splits = data.load_data(Config(data="tfds:tiny_captions", data_dir=str(prepared)))
     assert [len(p) for p in (splits.train, splits.validation, splits.test)] == [4, 2, 2]
-    said = splits.train.captions + splits.validation.captions + splits.test.captions
-    assert sorted(c[0] for c in said) == [
+    captions = splits.train.captions + splits.validation.captions + splits.test.captions
+    assert sorted(c[0] for c in captions) == [
         f"{s} {i}" for s in ("train", "val") for i in range(4)
     ]
-    assert all(c[1] == "a dot" for c in said)
+    assert all(c[1] == "a dot" for c in captions)
     # Still encoded: the one decoder sees them, like all others.
     assert all(file.startswith(b"\x89PNG") for file in splits.train.files)
     number = int(splits.train.captions[0][0].split()[1])

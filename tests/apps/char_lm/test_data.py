@@ -101,7 +101,7 @@ def test_bad_files_are_counted_and_skipped(tmp_path, caplog):
         data.load_data(Config(data=str(tmp_path)))
     for i in range(8):
         (tmp_path / f"{i}.txt").unlink()
-    with pytest.raises(UserError, match="none of 4 files is a text"):
+    with pytest.raises(UserError, match="none of 4 files is sound"):
         data.load_data(Config(**settings, bad_at_most=100))
 
 

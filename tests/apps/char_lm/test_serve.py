@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from saccade.apps.char_lm import config, data, model, serve
-from saccade.apps.core.app import App, Run
+from saccade.apps.core.app import App
 from saccade.apps.core.errors import UserError
+from saccade.apps.core.run import Run
 
 from ...groups import of_apps
 from ...machine import seconds
@@ -77,10 +78,10 @@ def test_the_stop_text_may_be_written_as_in_a_shell():
     assert serve.fixed(data.Characters("ab"), config.Decode())["start"] == 1
 
 
-def test_tell_shows_the_prompt_and_the_text_as_it_comes(run, tmp_path):
+def test_the_terminal_shows_the_prompt_and_the_text_as_it_comes(run, tmp_path):
     options = {"length": 150, "seed": 3}
     (said,) = run.predict(["hello"], **options)
-    parts = list(serve.tell(run, ["hello"], options))
+    parts = list(serve.terminal_parts(run, ["hello"], options))
     assert len(parts) > 4 and parts[0] == "hello" and parts[-1] == "\n"
     assert "".join(parts[1:-1]) == said["continuation"]
 
@@ -88,11 +89,11 @@ def test_tell_shows_the_prompt_and_the_text_as_it_comes(run, tmp_path):
     files[1].write_text("hello")
     shown = []
     with pytest.raises(UserError, match="gone.txt: .* No such file"):
-        for part in serve.tell(run, files, options):
+        for part in serve.terminal_parts(run, files, options):
             shown.append(part)
     assert "".join(shown) == f"==> {files[1]} <==\nhello{said['continuation']}\n"
     with pytest.raises(UserError, match="at least one character"):
-        list(serve.tell(run, [""], options))
+        list(serve.terminal_parts(run, [""], options))
 
 
 def test_evaluate_gives_the_loss_in_three_units(run):
@@ -134,7 +135,9 @@ def test_an_export_takes_what_a_request_can_hold(trained):
     assert short["length"] == 5
     with pytest.raises(UserError, match="decodes as it was exported; received top_k"):
         export.predict(["import "], top_k=3)
-    parts = list(serve.tell(export, ["import "], {"length": 5, "temperature": 0.0}))
+    parts = list(
+        serve.terminal_parts(export, ["import "], {"length": 5, "temperature": 0.0})
+    )
     assert parts == ["import ", short["continuation"], "\n"]
 
 

@@ -80,9 +80,9 @@ def test_bytes_that_are_no_utf8_are_unknown():
 def test_what_is_decoded_is_encoded_again(tokenizer, line):
     words = Words.build(tokenize([line], tokenizer), tokenizer)
     ids, lengths = words.encode(tf.constant([line, ""]))
-    said = words.decode(ids[:, 1:], lengths - 1)
-    np.testing.assert_array_equal(words.encode(said)[0], ids)
-    assert said.numpy().tolist() == [line.encode(), b""]
+    decoded = words.decode(ids[:, 1:], lengths - 1)
+    np.testing.assert_array_equal(words.encode(decoded)[0], ids)
+    assert decoded.numpy().tolist() == [line.encode(), b""]
 
 
 def test_vocabulary_by_count_and_by_size():
@@ -114,8 +114,8 @@ def test_every_line_ends_and_begins_anew(tmp_path):
     (tmp_path / "a.txt").write_text("a b\n\nc\na a\nb\n")
     splits = data.load_data(config(tmp_path))
     train = splits.train
-    said = words_of(train, splits.words)
-    assert said == "<EOS> a b <EOS> <EOS> c <EOS>".split()
+    tokens = words_of(train, splits.words)
+    assert tokens == "<EOS> a b <EOS> <EOS> c <EOS>".split()
     np.testing.assert_array_equal(np.flatnonzero(train.begins), [0, 4])
     assert words_of(splits.test, splits.words)[:4] == "<EOS> a a <EOS>".split()
 
@@ -125,14 +125,15 @@ def test_documents_are_one_text_each(tmp_path):
     (tmp_path / "b.txt").write_text("a\nb\nc\nd\n")
     options = {"context": "document", "split": "75/25", "min_count": 2}
     splits = data.load_data(config(tmp_path, **options))
-    said = "<EOS> a b <EOS> c <EOS> <EOS> a <EOS> b <EOS>"
+    expected = "<EOS> a b <EOS> c <EOS> <EOS> a <EOS> b <EOS>"
     assert (
-        words_of(splits.train, splits.words) == said.replace(" c ", " <UNK> ").split()
+        words_of(splits.train, splits.words)
+        == expected.replace(" c ", " <UNK> ").split()
     )
     np.testing.assert_array_equal(np.flatnonzero(splits.train.begins), [0, 6])
 
 
-def test_share_of_unknown_counts_what_is_told():
+def test_share_of_unknown_counts_the_targets():
     texts = data.streams([[["a", "x"], ["x"]]], Words(["a"], "spaces", 1), "sentence")
     assert data.unknown_share(data.Text(texts)) == 2 / 5  # a x <EOS>, x <EOS>
 
@@ -209,6 +210,20 @@ def test_lines_without_tags_are_counted_and_skipped(tmp_path, caplog):
     assert "news.txt, line 10" in caplog.text
     with pytest.raises(UserError, match="1 of 10 lines are bad, .*--bad-at-most=9"):
         data.read(config(path, format="tagged", skip_bad=True, bad_at_most=9))
+    with pytest.raises(UserError, match="line 10: .* found 'plain'.*skips such lines"):
+        data.read(config(path, format="tagged"))
+    path.write_text("plain\ntext\n")
+    with pytest.raises(UserError, match="none of 2 lines is sound"):
+        data.read(config(path, format="tagged", skip_bad=True, bad_at_most=100))
+
+
+def test_lines_stay_with_their_files(tmp_path):
+    (tmp_path / "a.txt").write_text("a/x b/y\nplain\nc/z\n")
+    (tmp_path / "b.txt").write_text("plain\n")
+    (tmp_path / "c.txt").write_text("d/x\n")
+    settings = {"format": "tagged", "skip_bad": True, "bad_at_most": 50}
+    documents = data.read(config(tmp_path, **settings))
+    assert documents == [["a b", "c"], [], ["d"]]
 
 
 def test_jieba_is_asked_for_by_name(monkeypatch):

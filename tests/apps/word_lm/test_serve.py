@@ -85,7 +85,7 @@ def test_rank_puts_the_likelier_first(run, tmp_path):
     assert [said["line"] for said in ranked] == [GOOD, BAD, shuffled]
     scores = [said["rank_score"] for said in ranked]
     assert scores == sorted(scores, reverse=True)
-    shown = "".join(serve.tell(run, [path], {"rank": True})).splitlines()
+    shown = "".join(serve.terminal_parts(run, [path], {"rank": True})).splitlines()
     assert [line.split(maxsplit=5)[5] for line in shown[1:]] == [
         s["line"] for s in ranked
     ]
@@ -129,7 +129,7 @@ def test_a_draw_depends_on_its_seed_alone(run):
 
 def test_the_terminal_shows_prompt_and_continuation(run):
     (said,) = run.predict(["the cat"])
-    assert "".join(serve.tell(run, ["the cat"], {})) == (
+    assert "".join(serve.terminal_parts(run, ["the cat"], {})) == (
         f"the cat {said['continuation']}\n"
     )
 
@@ -139,7 +139,7 @@ def test_a_missing_file_spoils_no_other(run, tmp_path):
         answers = run.predict([tmp_path / "none", "the cat"], **options)
         assert sorted(said["ok"] for said in answers) == [False, True]
         with pytest.raises(UserError, match="No such file"):
-            list(serve.tell(run, [tmp_path / "none"], options))
+            list(serve.terminal_parts(run, [tmp_path / "none"], options))
 
 
 def test_export_scores_and_steps_alike(run, signatures):
@@ -193,7 +193,10 @@ def test_other_data_is_read_in_the_runs_words(run, tmp_path):
 
 
 def test_score_is_a_switch():
-    from saccade.apps.core.settings.fields import parse_overrides, split_arguments
+    from saccade.apps.core.settings.command_line import (
+        parse_overrides,
+        split_arguments,
+    )
 
     words, options = split_arguments(Decode, ["--score", "file.txt", "--rank"])
     assert words == ["file.txt"]

@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from saccade import layers
-
+from ..... import layers
 from ...settings.cells import CELLS
 
 

@@ -41,7 +41,7 @@ REQUEST = [
 def checked(**request):
     """The tensors of a request, in their order: each of its rank, all of as many rows.
 
-    A SavedModel does not look. Of texts and lengths of different numbers it would
+    A SavedModel does not check. Of texts and lengths of different numbers it would
     answer some, without a word about the others.
 
     Args:
@@ -163,9 +163,9 @@ class Speaker:
             tokens = tf.gather(
                 ids, tf.clip_by_value(places, 0, longest - 1), axis=1, batch_dims=1
             )
-            told = (places[:, :-1] >= 0) & (places[:, 1:] < lengths[:, None])
+            counted = (places[:, :-1] >= 0) & (places[:, 1:] < lengths[:, None])
             logits, states, more = self._read_piece(
-                tokens, places[:, :-1] == 0, tf.cast(told, tf.float32), states
+                tokens, places[:, :-1] == 0, tf.cast(counted, tf.float32), states
             )
             # In double precision: a book has millions of characters.
             return i + 1, logits, states, log_prob + tf.cast(more, tf.float64)
@@ -183,7 +183,7 @@ class Speaker:
         return logits, states, tf.cast(log_prob, tf.float32)
 
     def read_piece(self, tokens, reset, weights, states):
-        """Read all tokens but the last, which is only what the one before it tells.
+        """Read all tokens but the last, which is only the target of the one before.
 
         Args:
             tokens: int32 (batch, time + 1). reset: bool, weights: float32, both

@@ -15,10 +15,11 @@ import numpy as np
 import rich.filesize
 import tensorflow as tf
 
+from ...data.parts import DATA_SERVICE, WHOLE
 from ...data.places import spec_text
 from ...errors import UserError
 from ...files.scratch import Scratch
-from ...training.devices import DATA_SERVICE, WHOLE, own_variable
+from ...training.replicas import own_variable
 
 # Tokens of a text in memory at most; beyond, they lie in a file.
 IN_MEMORY = 2**24
@@ -137,12 +138,12 @@ def train_windows(text, rows, window, seed, first_step=0, part=WHOLE):
     Args:
         text: Text. rows: streams side by side. window: tokens per step and row.
         first_step: number of windows to leave out at the beginning.
-        part: `distribution.Part`, which of the streams to read.
+        part: `data.parts.Part`, which of the streams to read.
 
     Returns:
         `tf.data.Dataset` of ({"tokens" int32, "reset" bool}, targets int32, weights
         float32), each (rows of the part, window). The weight is 0 where the target is
-        the first token of a document, which nothing before it tells.
+        the first token of a document, which nothing before it predicts.
     """
     length = len(text) // rows  # of a stream
     windows = (length - 1) // window  # per pass
@@ -153,14 +154,14 @@ def train_windows(text, rows, window, seed, first_step=0, part=WHOLE):
             "--window, or give it a longer text."
         )
     starts = tf.range(rows, dtype=tf.int64)[part.of(rows)] * length
-    look = reader(text, window + 1)
+    cut_windows = reader(text, window + 1)
 
     def cut(step):
         k, w = step // windows, step % windows
         shift = tf.random.stateless_uniform(
             [], tf.stack([seed, tf.cast(k, tf.int32)]), 0, len(text), tf.int64
         )
-        tokens, new = look(starts + shift + w * window)
+        tokens, new = cut_windows(starts + shift + w * window)
         stream_begins = (w == 0) & (tf.range(window) == 0)
         inputs = {"tokens": tokens[:, :-1], "reset": new[:, :-1] | stream_begins}
         return inputs, tokens[:, 1:], tf.cast(~new[:, 1:], tf.float32)
@@ -189,11 +190,11 @@ def reader(text, count):
     if text.in_memory:  # A graph, which a tf.data service can take to another machine.
         ids, begins = tf.constant(text.ids), tf.constant(text.begins)
 
-        def look(firsts):
+        def gather(firsts):
             places = (firsts[:, None] + tf.range(count, dtype=tf.int64)) % len(text)
             return tf.gather(ids, places), tf.gather(begins, places)
 
-        return look
+        return gather
 
     if os.environ.get(DATA_SERVICE):
         raise UserError(
@@ -202,14 +203,14 @@ def reader(text, count):
             "into windows costs next to nothing."
         )
 
-    def look(firsts):
+    def read(firsts):
         tokens, begins = tf.numpy_function(
             lambda firsts: text.cut(firsts, count), [firsts], [tf.int32, tf.bool]
         )
         shape = [firsts.shape[0], count]
         return tf.ensure_shape(tokens, shape), tf.ensure_shape(begins, shape)
 
-    return look
+    return read
 
 
 class Carrier(keras.Model):
@@ -250,8 +251,8 @@ def loss_meter(model, rows=32, window=100, warm_up=200, most=None):
     """A function that measures the loss of `model` on a text, its state carried.
 
     The text is read in `rows` streams at once. All but the first begin `warm_up` tokens
-    early, which count for nothing: so every token is told with a state behind it, as if
-    the text were read through from its beginning.
+    early, which count for nothing: so every token is predicted with a state behind it,
+    as if the text were read through from its beginning.
 
     Args:
         model: as in `Carrier`; measured as it is when the function is called.

@@ -6,7 +6,9 @@ import math
 
 import keras
 
+from ...data.parts import WHOLE
 from ...training import devices, loop
+from ...training.losses import GlobalMean
 from .streams import Carrier, loss_meter, train_windows
 
 log = logging.getLogger("saccade")
@@ -14,13 +16,13 @@ log = logging.getLogger("saccade")
 VALIDATED = 10**6  # tokens after each round, of a validation text that may be huge
 
 
-class TokenLoss(devices.GlobalMean, keras.losses.SparseCategoricalCrossentropy):
+class TokenLoss(GlobalMean, keras.losses.SparseCategoricalCrossentropy):
     """Cross-entropy of a token, the mean over the global batch."""
 
 
 def compile_carrier(carrier, config):
     """Ready for `fit`: Adam, warm-up and cosine decay over the planned steps."""
-    # In a few steps Adam's moments tell too little for the full learning rate: a short
+    # In a few steps Adam's moments know too little for the full learning rate: a short
     # training that began at once ended half a nat worse (240 steps, 384 units).
     warm_up = max(1, config.steps // 50, min(50, config.steps // 5))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -57,12 +59,12 @@ def fit(model, config, assets, splits, folder, resume, planned):
         splits: with `train` and `validation`, a `streams.Text` each.
         others: as in `App.training`.
     """
-    rows, asked = config.batch_size, config.steps
+    rows, requested = config.batch_size, config.steps
     strategy = model.distribute_strategy
     with strategy.scope():
         carrier = Carrier(model, rows // strategy.num_replicas_in_sync)
 
-    def batches(first_step, part=devices.WHOLE):
+    def batches(first_step, part=WHOLE):
         return train_windows(
             splits.train, rows, config.window, config.seed, first_step, part
         )
@@ -80,8 +82,8 @@ def fit(model, config, assets, splits, folder, resume, planned):
     config = dataclasses.replace(
         config, steps=rounds * per_round, steps_per_call=per_call
     )
-    if asked not in (0, config.steps):
-        log.info("%d steps instead of %d: whole rounds.", config.steps, asked)
+    if requested not in (0, config.steps):
+        log.info("%d steps instead of %d: whole rounds.", config.steps, requested)
     planned(config)
     compile_carrier(carrier, config)  # The learning rate falls over the planned steps.
     measure = loss_meter(model, most=VALIDATED)

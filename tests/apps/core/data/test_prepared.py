@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from saccade.apps.captioning import data as captioning
+from saccade.apps.captioning import tensorflow_sets
 from saccade.apps.captioning.config import Config as CaptioningConfig
 from saccade.apps.char_lm import data as char_lm
 from saccade.apps.char_lm.config import Config as CharConfig
@@ -116,10 +117,10 @@ def test_without_a_network_the_folder_to_fill_is_named(
     data, config_class = APPS[app]
     with pytest.raises(UserError) as error:
         data.load_data(config_class(data=f"tfds:{name}", data_dir=str(tmp_path)))
-    said = str(error.value)
-    assert f"copy FOLDER/{name} to {tmp_path}/{name}" in said
-    assert f"tfds build {name} --data_dir FOLDER" in said
-    assert "Name or service not known" in said
+    message = str(error.value)
+    assert f"copy FOLDER/{name} to {tmp_path}/{name}" in message
+    assert f"tfds build {name} --data_dir FOLDER" in message
+    assert "Name or service not known" in message
 
 
 class TinyPictures(tfds.core.GeneratorBasedBuilder):
@@ -165,7 +166,7 @@ def test_pictures_of_a_large_set_are_temporary_files(tmp_path, monkeypatch):
     monkeypatch.setattr(prepared, "check_network", lambda: None)
     config = CaptioningConfig(data="tfds:tiny_pictures", data_dir=str(tmp_path))
     small = captioning.load_data(config)
-    monkeypatch.setattr(captioning, "IN_MEMORY", 0)
+    monkeypatch.setattr(tensorflow_sets, "IN_MEMORY", 0)
     large = captioning.load_data(config)
     assert large.sha256 == small.sha256
     files = [pathlib.Path(file) for file in large.train.files]

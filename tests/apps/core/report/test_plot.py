@@ -10,7 +10,7 @@ from saccade.apps.core.report import plot
 PICTURE = np.full((64, 64, 3), 200, np.uint8)
 
 
-def looked_at(*cells):
+def one_hot(*cells):
     """Attention (T, 16) that lies in one cell of a 4 x 4 grid per word."""
     return np.eye(16, dtype=np.float32)[list(cells)]
 
@@ -26,7 +26,7 @@ def drawn(axes):
 
 def test_one_panel_for_the_picture_and_one_per_word(tmp_path):
     words = "a red circle above a blue square".split()
-    figure = plot.attention_figure(PICTURE, words, looked_at(*range(7)), title="hello")
+    figure = plot.attention_figure(PICTURE, words, one_hot(*range(7)), title="hello")
     assert [p.get_title() for p in panels(figure)] == ["the picture", *words]
     assert "Bright" in figure.get_supxlabel()
     assert np.all(drawn(panels(figure)[0]) == 200)
@@ -35,7 +35,7 @@ def test_one_panel_for_the_picture_and_one_per_word(tmp_path):
 
 
 def test_bright_is_where_the_weight_is():
-    figure = plot.attention_figure(PICTURE, ["word"], looked_at(6))  # row 1, column 2
+    figure = plot.attention_figure(PICTURE, ["word"], one_hot(6))  # row 1, column 2
     lit = drawn(panels(figure)[1])[:, :, 0]
     y, x = np.unravel_index(lit.argmax(), lit.shape)
     assert (y // 16, x // 16) == (1, 2)
@@ -60,7 +60,7 @@ def test_even_attention_lights_the_whole_picture(tmp_path):
 def test_chinese_has_its_glyphs(tmp_path):
     # A missing glyph is a warning, and warnings are errors here.
     words = list("历史书")
-    figure = plot.attention_figure(PICTURE, words, looked_at(0, 1, 2), title="历史书")
+    figure = plot.attention_figure(PICTURE, words, one_hot(0, 1, 2), title="历史书")
     figure.savefig(tmp_path / "out.png")
     last = font_manager.findfont(plot.fonts()[-1], fallback_to_default=False)
     known = font_manager.get_font(last).get_charmap()
@@ -70,7 +70,7 @@ def test_chinese_has_its_glyphs(tmp_path):
 def test_captions_are_no_formulas(tmp_path):
     words = ["$5", "$x_{$", "$\\foo$"]
     title = "from $5 to $x_{ in every long shop of the town " * 5
-    figure = plot.attention_figure(PICTURE, words, looked_at(0, 1, 2), title=title)
+    figure = plot.attention_figure(PICTURE, words, one_hot(0, 1, 2), title=title)
     figure.savefig(tmp_path / "out.png")
 
 
@@ -90,8 +90,13 @@ def test_the_font_changes_no_default_of_matplotlib():
 
 def test_a_sheet_of_several_pictures(tmp_path):
     rows = [
-        (PICTURE, "one two three four five six".split(), looked_at(*range(6)), "first"),
-        (PICTURE, ["word"], looked_at(3)),
+        (
+            PICTURE,
+            "one two three four five six".split(),
+            one_hot(*range(6)),
+            "first",
+        ),
+        (PICTURE, ["word"], one_hot(3)),
         (PICTURE, [], np.zeros((0, 16))),
     ]
     figure = plot.attention_sheet(rows)
@@ -102,8 +107,11 @@ def test_a_sheet_of_several_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((PICTURE, ["a", "b"], looked_at(0)), r"2 words, received the shape \(1, 16\)"),
-        ((PICTURE[..., 0], ["a"], looked_at(0)), r"received \(64, 64\)"),
+        (
+            (PICTURE, ["a", "b"], one_hot(0)),
+            r"2 words, received the shape \(1, 16\)",
+        ),
+        ((PICTURE[..., 0], ["a"], one_hot(0)), r"received \(64, 64\)"),
         ((PICTURE, ["a"], np.ones((1, 15))), "15 regions.*no square"),
         ((PICTURE, ["a"], np.ones((1, 16)), (3, 5)), r"16 regions, received \(3, 5\)"),
     ],
@@ -147,3 +155,30 @@ def test_curves_of_nothing(tmp_path):
 
 def test_drawing_needs_no_pyplot():
     assert "matplotlib.pyplot" not in vars(plot)
+
+
+def test_coloured_text_puts_every_character_on_its_colour(tmp_path):
+    text = "ab历\n\U0010fffdcde"  # a wide one, a line end, one that no font has
+    values = np.array([0, 0.5, 1, 0.2, 0.1, 0.3, 0.4, 0.6])
+    marked = np.array([c in "bc" for c in text])
+    figure = plot.coloured_text([("this", text, values, marked)], "note", columns=4)
+    figure.savefig(tmp_path / "out.png")  # a missing glyph would warn
+    (axes,) = figure.axes
+    nothing = np.nan
+    expected = [
+        [nothing] * 4,  # the note
+        [nothing] * 4,
+        [nothing] * 4,  # the title
+        [0, 0.5, 1, 1],
+        [0.2, nothing, nothing, nothing],  # the line end, which had no room
+        [0.1, 0.3, 0.4, 0.6],
+        [nothing] * 4,
+    ]
+    drawn = np.ma.filled(axes.images[0].get_array().astype(float), np.nan)
+    np.testing.assert_allclose(drawn, expected)
+    shown = "".join(t.get_text() for t in axes.texts)
+    assert shown == "notethisab历□cde"
+    lines = [path.vertices for path in axes.collections[0].get_paths()]
+    assert [line[:, 0].tolist() for line in lines] == [[1, 2], [1, 2]]
+    with pytest.raises(ValueError, match="each of 8 characters, received 3"):
+        plot.coloured_text([("title", text, values[:3], None)])

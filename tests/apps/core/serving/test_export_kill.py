@@ -27,7 +27,7 @@ tests, to, step, moment, count = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("test_export", tests)
 test_export = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(test_export)
-from saccade.apps.core import export
+from saccade.apps.core.serving import export
 
 calls = 0
 
@@ -55,7 +55,7 @@ owner = {
     "os": os,
     "archive": type(keras.export.ExportArchive()),  # the one of TensorFlow's backend
     "path": pathlib.Path,
-    "serve_models": export.serve_models,
+    "server": export.server,
 }[owner]
 setattr(owner, name, killing(getattr(owner, name)))
 export.write_export(test_export.make_run(scale=2.0), to, ["stable"])
@@ -71,7 +71,7 @@ STEPS = {
     "path.chmod": 1,
     "os.fsync": 1,
     "os.rename": 1,
-    "serve_models.write_server_files": 1,
+    "server.write_server_files": 1,
     "os.replace": 2,  # batching.config, models.config
 }
 POINTS = [
@@ -128,7 +128,7 @@ def test_killed_at_any_point_it_leaves_nothing_half(tmp_path):
         done = subprocess.run(driver(tmp_path, *point), capture_output=True, text=True)
         assert done.returncode == -9, f"{point}: {done.stderr}"
         placed = ("os.rename", "after") == (step, moment)
-        placed = placed or step in ("os.replace", "serve_models.write_server_files")
+        placed = placed or step in ("os.replace", "server.write_server_files")
         if moment == "during":
             placed = len(server.versions(tmp_path / "lengths")) > len(versions)
         if placed:

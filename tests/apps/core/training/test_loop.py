@@ -1,4 +1,4 @@
-"""Training that is interrupted: the order of data, budgets, checkpoints, best weights.
+"""Training that is interrupted: budgets, checkpoints, best weights.
 
 This file is also the program that `test_kill_and_resume` kills: it trains in the
 folder that is its argument.
@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from saccade.apps.core.data.order import index_batches
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.training import loop
+from saccade.apps.core.training import checkpoints, loop
 
 STEPS, ROUNDS, BATCH = 3, 6, 8
 
@@ -104,51 +104,12 @@ def uninterrupted(tmp_path_factory):
     return folder, train(folder)
 
 
-# The order of the data
-
-
-def take(dataset, count):
-    return [(int(step), indices.numpy()) for step, indices in dataset.take(count)]
-
-
-def test_every_example_once_per_pass():
-    seen = np.concatenate([i for _, i in take(index_batches(12, 5, seed=1), 12)])
-    passes = seen.reshape(5, 12)
-    for order in passes:
-        assert sorted(order) == list(range(12))
-    assert len({tuple(order) for order in passes}) == 5, "two passes in one order"
-
-
-@pytest.mark.parametrize("batch_size", [3, 5, 12, 31])
-def test_skipping_equals_starting_later(batch_size):
-    whole = take(index_batches(12, batch_size, seed=1), 14)
-    for first in (1, 4, 9):
-        later = take(index_batches(12, batch_size, seed=1, first_step=first), 5)
-        assert [step for step, _ in later] == list(range(first, first + 5))
-        for (_, a), (_, b) in zip(later, whole[first:], strict=False):
-            np.testing.assert_array_equal(a, b)
-
-
-def test_order_depends_on_the_seed_alone():
-    tf.random.set_seed(1)
-    first = take(index_batches(20, 20, seed=7), 2)
-    tf.random.set_seed(2)
-    again = take(index_batches(20, 20, seed=7), 2)
-    assert_equal([i for _, i in again], [i for _, i in first])
-    assert not np.array_equal(take(index_batches(20, 20, seed=8), 1)[0][1], first[0][1])
-
-
-def test_no_examples_is_an_error():
-    with pytest.raises(ValueError, match="at least one example"):
-        index_batches(0, 4, seed=0)
-
-
 # Budgets
 
 
 def test_steps_for_leaves_everything_as_it_was(monkeypatch):
     model = build()
-    loop.Rounds(model, pathlib.Path(), None)
+    checkpoints.Rounds(model, pathlib.Path(), None)
     model.optimizer.build(model.trainable_variables)
     before = everything(model)
     clock = iter(np.arange(0, 1000, 0.5))
@@ -252,16 +213,6 @@ def test_ctrl_c_keeps_the_best_weights(tmp_path):
     assert_equal(best.get_weights(), seen[0])
     assert rounds_done(tmp_path) == 2
     assert not list(tmp_path.glob("**/.writing-*"))
-
-
-def test_an_interruption_while_saving_leaves_the_old_file(tmp_path):
-    loop.write_text(tmp_path / "file", "old")
-    with pytest.raises(KeyboardInterrupt):
-        with loop.replacing(tmp_path / "file") as temporary:
-            temporary.write_text("half")
-            raise KeyboardInterrupt
-    assert (tmp_path / "file").read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 # Torn checkpoints

@@ -12,7 +12,7 @@ import pytest
 from saccade.apps.char_lm import config as settings
 from saccade.apps.char_lm import data, model
 from saccade.apps.core.tasks.language import training
-from saccade.apps.core.training import loop
+from saccade.apps.core.training import checkpoints, loop
 
 
 def fit(config, folder, resume=False, planned=lambda config: None):
@@ -115,7 +115,7 @@ def test_killed_and_resumed_training_ends_bit_equal(tmp_path, monkeypatch):
         rounds=2,
         steps_per_call=3,
     )
-    write = loop.Rounds._write_checkpoint
+    write = checkpoints.Rounds.write_checkpoint
     carried = []
 
     def write_and_copy(rounds, done):
@@ -125,7 +125,7 @@ def test_killed_and_resumed_training_ends_bit_equal(tmp_path, monkeypatch):
             carried.append(np.array(state))
             shutil.copytree(rounds.folder, tmp_path / "killed")
 
-    monkeypatch.setattr(loop.Rounds, "_write_checkpoint", write_and_copy)
+    monkeypatch.setattr(checkpoints.Rounds, "write_checkpoint", write_and_copy)
     fit(config, tmp_path / "whole")
     assert not (tmp_path / "killed/checkpoint/round-2.npz").exists()
     with np.load(tmp_path / "killed/checkpoint/round-1.npz") as saved:

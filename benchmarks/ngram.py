@@ -1,4 +1,4 @@
-"""A model of n-grams: what a token's last few predecessors tell, counted.
+"""A model of n-grams: what a token's last few predecessors say about it, counted.
 
 It is what a recurrent network must beat, and what shows which of its errors a longer
 memory has nothing to do with.
@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from .errors import UserError
+from saccade.apps.core.errors import UserError
 
 SMOOTHINGS = ("witten_bell", "kneser_ney")
 

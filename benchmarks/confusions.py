@@ -20,7 +20,7 @@ import collections
 import random
 import re
 
-from ..core.errors import UserError
+from saccade.apps.core.errors import UserError
 
 LECTURE = ("历史总是不断重演", "力使总事不断虫眼")
 KINDS = ("characters", "word", "shuffle")

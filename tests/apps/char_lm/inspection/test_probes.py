@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from saccade.apps.char_lm.probes import probes
+from saccade.apps.char_lm.inspection.probes import probes
 
 
 def read(text, suffix=".txt"):
@@ -40,7 +40,7 @@ x = 1
 def python(request, monkeypatch):
     """PYTHON as both readers see it."""
     if request.param == "scan":
-        path = "saccade.apps.char_lm.probes.read_tokens"
+        path = "saccade.apps.char_lm.inspection.probes.read_tokens"
         monkeypatch.setattr(path, lambda text, marks: 0)
     return read(PYTHON, ".py")
 

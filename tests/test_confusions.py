@@ -1,8 +1,6 @@
 """Pairs of sentences that sound alike."""
 
 import collections
-import importlib.util
-import pathlib
 import sys
 import types
 
@@ -10,8 +8,12 @@ import numpy as np
 import pytest
 
 from saccade.apps.core.errors import UserError
-from saccade.apps.word_lm import APP, config, confusions
+from saccade.apps.word_lm import APP, config
 from saccade.apps.word_lm.words import Words
+
+from .benchmark import load_benchmark
+
+confusions = load_benchmark("confusions")
 
 SOUNDS = {"是": "shi", "事": "shi", "市": "shi", "里": "li", "力": "li", "大": "da"}
 SENTENCE = ["是", "大", "事", "里", "大", "力"]
@@ -84,10 +86,7 @@ def test_what_sounds_alike_in_pinyin():
 
 
 def test_the_benchmark_counts_what_is_ranked_right():
-    path = pathlib.Path(__file__).parents[3] / "benchmarks" / "rank.py"
-    spec = importlib.util.spec_from_file_location("benchmark_rank", path)
-    rank = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rank)
+    rank = load_benchmark("rank")
     # A network of zeros finds a line the less likely the longer it is.
     words = Words(["大", "力"], "characters", rare=9)
     model = APP.model.build_model(config.tiny(), words)

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.ngram import SMOOTHINGS, NGram, discounts
+
+from .benchmark import load_benchmark
+
+ngram = load_benchmark("ngram")
+SMOOTHINGS, NGram, discounts = ngram.SMOOTHINGS, ngram.NGram, ngram.discounts
 
 
 def text(length=400, size=5):

@@ -1,4 +1,4 @@
-"""What a reader of a text may keep in mind, told from the text itself.
+"""What a reader of a text may keep in mind, derived from the text itself.
 
 A unit has read the characters 0 ... t when it takes its value at t. So a probe's value
 at t too describes the text after those: behind the opening quotation mark one is
@@ -78,7 +78,7 @@ def probes(text, suffix=".txt"):
     ]
 
 
-# What the characters themselves tell
+# What the characters themselves show
 
 
 def line_ends(text):
@@ -185,8 +185,8 @@ def read_tokens(text, marks):
             done = len(text)
     except (tokenize.TokenError, SyntaxError):
         pass  # `scan` reads the rest.
-    hold(marks.blocks, blocks)
-    hold(marks.brackets, depths)
+    fill_steps(marks.blocks, blocks)
+    fill_steps(marks.brackets, depths)
     return done
 
 
@@ -198,7 +198,7 @@ def mark_string(marks, begin, start, end):
     into[begin + prefix + (2 if triple else 0) : end - 1] = True
 
 
-def hold(values, changes):
+def fill_steps(values, changes):
     """Each of the numbers in `changes`, (place, number), from its place to the next."""
     ends = [place for place, _ in changes[1:]] + [len(values)]
     for (begin, number), end in zip(changes, ends, strict=True):
@@ -222,7 +222,7 @@ def scan(text, marks, suffix, begin=0):
         if what == "quotes":
             mark_string(marks, start, found[0], end)
         elif what == "line_comment":
-            marks.comment[end - len(found["said"]) - 1 : end] = True
+            marks.comment[end - len(found["content"]) - 1 : end] = True
         elif what == "block_comment":
             marks.comment[start + 1 : end - 1] = True
         elif what == "statement" and not depth:  # if ... :
@@ -242,7 +242,7 @@ def scan(text, marks, suffix, begin=0):
         if condition and found[0] == condition[2] and depths[-1][1] == condition[1]:
             marks.condition[condition[0] : start] = True
             condition = None
-    hold(marks.brackets, depths)
+    fill_steps(marks.brackets, depths)
 
 
 def pattern(quotes, *others):
@@ -257,24 +257,24 @@ def pattern(quotes, *others):
     return re.compile("|".join(parts), re.DOTALL | re.MULTILINE)
 
 
-def spoken(opening, closing):
+def quotation(opening, closing):
     """A quotation of prose, which ends with its paragraph at the latest."""
     return rf"{opening}(?:(?!{closing}|\n[ \t]*\n).)*{closing}"
 
 
 # In code a quotation ends on its line, unless a backslash stands before the line's end.
 CODE = [r'"(?:\\.|[^"\\\n])*"', r"'(?:\\.|[^'\\\n])*'"]
-SPOKEN = [spoken(*pair) for pair in ('""', "“”", "«»", "「」", "『』")]
-SPOKEN += [r"‘(?:(?!\n[ \t]*\n)[^’]|’(?=\w))*’"]  # ’ is an apostrophe too
+PROSE_QUOTATIONS = [quotation(*pair) for pair in ('""', "“”", "«»", "「」", "『』")]
+PROSE_QUOTATIONS += [r"‘(?:(?!\n[ \t]*\n)[^’]|’(?=\w))*’"]  # ’ is an apostrophe too
 PARAGRAPH = r"(?P<paragraph>\n[ \t]*\n)"
 
-PROSE = pattern(SPOKEN, PARAGRAPH)
+PROSE = pattern(PROSE_QUOTATIONS, PARAGRAPH)
 PATTERNS = {
     **dict.fromkeys(
         PYTHON,
         pattern(
             [rf"{mark}(?:\\.|.)*?(?:{mark}|\Z)" for mark in TRIPLE] + CODE,
-            r"(?P<line_comment>\#(?P<said>[^\n]*))",
+            r"(?P<line_comment>\#(?P<content>[^\n]*))",
             r"^[ \t]*(?P<statement>(?:if|elif|while)\b)",
             r"(?P<colon>:)|(?P<line_end>\n)",
         ),
@@ -283,14 +283,14 @@ PATTERNS = {
         C_LIKE,
         pattern(
             CODE,
-            r"(?P<line_comment>//(?P<said>[^\n]*))",
+            r"(?P<line_comment>//(?P<content>[^\n]*))",
             r"(?P<block_comment>/\*.*?\*/)",
             r"(?P<keyword>\b(?:if|while)\b)",
         ),
     ),
     ".tex": pattern(
-        [*SPOKEN, spoken("``", "''")],
-        r"(?<!\\)(?P<line_comment>%(?P<said>[^\n]*))",
+        [*PROSE_QUOTATIONS, quotation("``", "''")],
+        r"(?<!\\)(?P<line_comment>%(?P<content>[^\n]*))",
         PARAGRAPH,
     ),
 }

@@ -1,0 +1,35 @@
+"""What several verbs print: the console, and tables of figures and of options."""
+
+from rich.console import Console
+from rich.table import Table
+
+from ..core.settings.command_line import help_rows
+
+console = Console()
+
+
+def show_facts(facts):
+    """A dict as a table of names and values, as they are."""
+    table = Table(box=None, show_header=False)
+    for name, fact in facts.items():
+        table.add_row(name, str(fact))
+    console.print(table)
+
+
+def show_figures(figures):
+    """A dict as a table, floats with as many digits as say something."""
+    table = Table(box=None, show_header=False)
+    for name, value in figures.items():
+        shown = str(value)
+        if isinstance(value, float):  # of a loss in nats the third digit matters
+            shown = f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)
+
+
+def show_options(config, title):
+    """The fields of a config, with the values that they have now and their help."""
+    table = Table("option", "default", "what it is", title=title, box=None)
+    for flag, default, text in help_rows(config):
+        table.add_row(flag, default, text)
+    console.print(table)
