@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 CORE = (
     ("errors",),
     ("files", "settings"),
-    ("data", "ngram"),
+    ("data",),
     ("inputs", "report"),
     ("training", "serving"),
     ("tasks",),
@@ -232,6 +232,11 @@ def circles(arrows):
 def test_every_arrow_runs_down():
     found = faults(read(ROOT))
     assert not found, "\n".join(found)
+
+
+def test_every_room_is_there():
+    there = {path.stem for path in (ROOT / "apps/core").iterdir()}
+    assert {room for line in CORE for room in line} <= there
 
 
 LATER = "def later():\n    "
