@@ -63,7 +63,7 @@ from saccade.apps.char_lm import config as settings
 from saccade.apps.char_lm import data
 from saccade.apps.core.tasks.language import training
 from saccade.apps.core.tasks.language.model import build_language_model
-from saccade.apps.core.tasks.language.serving import Speaker
+from saccade.apps.core.tasks.language.serving import Sampler
 from saccade.apps.core.tasks.language.streams import Carrier, state_names, train_windows
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "language.json"
@@ -318,8 +318,8 @@ def profile(config, model, size, repeats):
 def graph_sampling(model, characters, batch, length, compiled):
     """A function that writes `length` characters behind one in each row, as the app
     does, strings in and strings out; returns the shape of what it wrote."""
-    speaker = Speaker(model, characters, start=1, compiled=compiled)
-    graph = tf.function(speaker.continue_text)
+    sampler = Sampler(model, characters, start=1, compiled=compiled)
+    graph = tf.function(sampler.continue_text)
     request = (
         tf.fill([batch], characters.own[0]),
         tf.fill([batch], TEMPERATURE),

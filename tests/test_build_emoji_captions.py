@@ -59,8 +59,10 @@ def test_builds_rows_and_pictures_from_the_packages(build, tmp_path):
         "annotationsDerived": {wave + tone: "hand: light"},
     }
     for kind, package in build.NAMES.items():
-        told = {e: {"tts": [n], "default": [n, "x"]} for e, n in names[kind].items()}
-        content = json.dumps({kind: {"annotations": told}}).encode()
+        response = {
+            e: {"tts": [n], "default": [n, "x"]} for e, n in names[kind].items()
+        }
+        content = json.dumps({kind: {"annotations": response}}).encode()
         files = {f"{kind}/{lang}/annotations.json": content for lang in build.LANGUAGES}
         pack(tmp_path / package, files)
 

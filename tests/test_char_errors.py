@@ -62,8 +62,10 @@ def test_every_error_has_one_cause(errors):
 @each_app("char_lm")
 def test_the_log_probabilities_are_the_models(errors, run):
     text = Text([run.assets.ids("def main(self):\n    return 1\n" * 20)])
-    told = errors.log_probs(run.model, text)
-    assert -np.mean(told[1:]) == pytest.approx(loss_meter(run.model)(text), rel=1e-5)
+    response = errors.log_probs(run.model, text)
+    assert -np.mean(response[1:]) == pytest.approx(
+        loss_meter(run.model)(text), rel=1e-5
+    )
 
 
 def test_the_committed_result_is_the_programs(errors):

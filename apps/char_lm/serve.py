@@ -59,9 +59,9 @@ REQUEST_OPTIONS = ("temperature", "length", "seed")
 Streamed = streamed.Streamed  # for `saccade client --stream`
 
 
-def speaker(model, characters, options, compiled=False):
-    """The `language_serving.Speaker` of a model, by a `Decode`."""
-    return serving.speaker(
+def sampler(model, characters, options, compiled=False):
+    """The `serving.Sampler` of a model, by a `Decode`."""
+    return serving.sampler(
         model, characters, compiled=compiled, **fixed(characters, options)
     )
 
@@ -99,7 +99,7 @@ def predict(model, config, characters, inputs, options):
         `error` the reason. All prompts are continued with the same seed, so an answer
         does not depend on the others.
     """
-    respond = speaker(model, characters, options).respond
+    respond = sampler(model, characters, options).respond
     request = {name: getattr(options, name) for name in REQUEST_OPTIONS}
     return from_signature(respond, inputs, **request)
 
@@ -153,7 +153,7 @@ def stream(model, config, characters, prompt, options):
     if error:
         raise UserError(error)
     request = [getattr(options, name) for name in REQUEST_OPTIONS]
-    return speaker(model, characters, options).stream(content, *request)
+    return sampler(model, characters, options).stream(content, *request)
 
 
 def terminal_parts(loaded, inputs, options):

@@ -48,9 +48,9 @@ def stop_text(options):
     return "<EOS>" if options.stop else ""
 
 
-def speaker(model, words, options):
-    """The `language_serving.Speaker` of a model, by a `Decode`."""
-    return serving.speaker(model, words, **fixed(words, options))
+def sampler(model, words, options):
+    """The `serving.Sampler` of a model, by a `Decode`."""
+    return serving.sampler(model, words, **fixed(words, options))
 
 
 def scorer(model, words):
@@ -68,7 +68,7 @@ def scorer(model, words):
     it a sentence of words nobody knows would win. `rank_score` gives each of them an
     equal share of it (Ueberla 1994).
     """
-    reader = serving.speaker(model, words, start=words.end)
+    reader = serving.sampler(model, words, start=words.end)
 
     def score(text):
         (text,) = serving.checked(text=text)
@@ -108,7 +108,7 @@ def predict(model, config, words, inputs, options):
         if options.rank:
             scored.sort(key=lambda answer: -answer["rank_score"])
         return scored + [{"ok": False, "error": error} for error in errors if error]
-    respond = speaker(model, words, options).respond
+    respond = sampler(model, words, options).respond
     request = {name: getattr(options, name) for name in REQUEST_OPTIONS}
     return _continue(respond, words.prepare, inputs, **request)
 
@@ -206,7 +206,7 @@ def stream(model, config, words, prompt, options):
         raise UserError(error)
     prompt = _prompt(content, words.prepare)
     request = [getattr(options, name) for name in REQUEST_OPTIONS]
-    yield from speaker(model, words, options).stream(prompt, *request)
+    yield from sampler(model, words, options).stream(prompt, *request)
 
 
 def terminal_parts(loaded, inputs, options):

@@ -147,7 +147,7 @@ def table(raw):
     return TEXTS if raw == "text" else pictures()
 
 
-def ask(function, request):
+def send(function, request):
     """The answer to a request, as much of it as the signature takes; arrays."""
     specs = function.structured_input_signature[1]
     inputs = {key: tf.constant(request[key], specs[key].dtype) for key in specs}
@@ -197,15 +197,15 @@ def test_signatures_define_every_answer_and_neighbours_are_right(
     # Where all of a text is read: more than a prompt's limit, no whole piece.
     cut = [content[:20_001] for content in whole] if raw == "text" else whole
     neighbours = slice(len(whole), len(whole) + len(good[raw]))
-    asked = 0
+    requested = 0
     for signature, function in signatures.items():
         specs = function.structured_input_signature[1]
         if raw not in specs:
             continue
-        asked += 1
+        requested += 1
         contents = whole if signature == "serving_default" else cut
-        together = ask(function, with_neighbours(contents, good, bad, raw))
-        assert_rows(together, neighbours, ask(function, good))
+        together = send(function, with_neighbours(contents, good, bad, raw))
+        assert_rows(together, neighbours, send(function, good))
         assert_finite(together, signature)
         if signature != "serving_default":
             continue
@@ -214,7 +214,7 @@ def test_signatures_define_every_answer_and_neighbours_are_right(
                 expected.judge_bad(together, row)
             else:
                 assert together["ok"][row], case
-    assert asked
+    assert requested
 
 
 @pytest.mark.slow
@@ -228,8 +228,8 @@ def test_megabytes_are_read_to_their_end(expected, signatures, good, raw, table)
     assert contents
     for signature, function in signatures.items():
         if raw in function.structured_input_signature[1]:
-            together = ask(function, with_neighbours(contents, good, bad, raw))
-            assert_rows(together, neighbours, ask(function, good))
+            together = send(function, with_neighbours(contents, good, bad, raw))
+            assert_rows(together, neighbours, send(function, good))
             assert_finite(together, signature)
 
 
@@ -238,15 +238,15 @@ def test_odd_forms_of_a_picture_are_answered_as_its_plain_form(signatures, table
     if not cases:
         return  # a table of texts
     function = signatures["serving_default"]
-    odd = ask(function, {"image_bytes": [case.content for case in cases]})
-    plain = ask(function, {"image_bytes": [case.like for case in cases]})
+    odd = send(function, {"image_bytes": [case.content for case in cases]})
+    plain = send(function, {"image_bytes": [case.like for case in cases]})
     assert_rows(odd, slice(None), plain)
 
 
 def test_no_rows(signatures, good, raw):
     for function in signatures.values():
         if raw in function.structured_input_signature[1]:
-            for key, value in ask(function, {key: [] for key in good}).items():
+            for key, value in send(function, {key: [] for key in good}).items():
                 assert len(value) == 0, key
 
 
@@ -331,10 +331,10 @@ def test_command_line_answers_or_says_why_not(table, good, raw, predict, tmp_pat
     # Only a deliberate exit, no exception.
     assert isinstance(done.exception, SystemExit), repr(done.exception)
 
-    said = [json.loads(line) for line in done.stdout.splitlines()]
+    answer = [json.loads(line) for line in done.stdout.splitlines()]
     neighbours = [json.loads(line) for line in alone.stdout.splitlines()]
-    assert len(said) == len(files) + 4
-    for got, expected in zip((said[0], said[-1]), neighbours, strict=True):
+    assert len(answer) == len(files) + 4
+    for got, expected in zip((answer[0], answer[-1]), neighbours, strict=True):
         assert got.keys() == expected.keys()
         for key, value in expected.items():
             if key in ("score", "attention"):  # other sums in another batch
@@ -342,7 +342,7 @@ def test_command_line_answers_or_says_why_not(table, good, raw, predict, tmp_pat
             else:
                 assert got[key] == value, key
 
-    for (case, row), got in zip(table.items(), said[1:-3], strict=True):
+    for (case, row), got in zip(table.items(), answer[1:-3], strict=True):
         if isinstance(row, Picture):
             assert got["ok"] == row.ok, case
         elif row.says == ANSWER:
@@ -350,7 +350,7 @@ def test_command_line_answers_or_says_why_not(table, good, raw, predict, tmp_pat
         else:
             assert not got["ok"], f"{case}: {got}"
             assert row.says.removeprefix("text ") in got["error"], case
-    assert not said[-3]["ok"] and not said[-2]["ok"]
+    assert not answer[-3]["ok"] and not answer[-2]["ok"]
 
 
 PROMPTS = {

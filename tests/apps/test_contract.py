@@ -316,11 +316,11 @@ def test_a_missing_file_spoils_no_other_input(run, trained, tmp_path):
     with_gap = [inputs[0], tmp_path / "gone", inputs[1]]
     for door in (run, trained.loaded_export):
         answers = door.predict(with_gap)
-        assert [said["ok"] for said in answers] == [True, False, True]
+        assert [message["ok"] for message in answers] == [True, False, True]
         alone = door.predict(inputs[:2])
-        for got, said in zip(answers[::2], alone, strict=True):
-            assert got.keys() == said.keys()
-            for key, value in said.items():
+        for got, message in zip(answers[::2], alone, strict=True):
+            assert got.keys() == message.keys()
+            for key, value in message.items():
                 if isinstance(value, float | np.ndarray):  # other sums in other batches
                     np.testing.assert_allclose(got[key], value, atol=1e-5, err_msg=key)
                 else:

@@ -76,9 +76,9 @@ def finish(processes, logs):
     finally:
         for process in processes:
             process.kill()
-    said = [log.read_text() for log in logs]
-    assert not any(codes), "\n".join([f"exit codes {codes}", *said])
-    return said
+    outputs = [log.read_text() for log in logs]
+    assert not any(codes), "\n".join([f"exit codes {codes}", *outputs])
+    return outputs
 
 
 def train(arguments, folder, *driver):

@@ -155,10 +155,10 @@ def test_a_loss_that_is_no_number_ends_it(tmp_path):
 def test_minutes_xla_and_dropout(tmp_path):
     """The preset's XLA is off and said so; dropout has a generator on each device."""
     settings = ["--preset=hello", "--steps=0", "--minutes=0.02", "--dropout=0.2"]
-    said = train(
+    message = train(
         ["char_lm", *settings, "--strategy=mirrored"], tmp_path / "run", "--devices=2"
     )
-    assert "mirrored: 2 replicas" in said
-    assert "XLA is off" in said
-    assert "ms a step" in said
+    assert "mirrored: 2 replicas" in message
+    assert "XLA is off" in message
+    assert "ms a step" in message
     assert (tmp_path / "run/model.keras").exists()

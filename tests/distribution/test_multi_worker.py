@@ -35,7 +35,7 @@ def base(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         None,
         "host1:12345",
@@ -45,11 +45,11 @@ def base(tmp_path_factory):
         '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
-def test_a_wrong_tf_config_is_told(said, monkeypatch):
-    if said is None:
+def test_a_wrong_tf_config_is_told(message, monkeypatch):
+    if message is None:
         monkeypatch.delenv("TF_CONFIG", raising=False)
     else:
-        monkeypatch.setenv("TF_CONFIG", said)
+        monkeypatch.setenv("TF_CONFIG", message)
     with pytest.raises(UserError, match='expected TF_CONFIG like {"cluster"'):
         devices.create("multi-worker")
 
@@ -104,8 +104,8 @@ def test_char_lm_is_that_of_one_process(tmp_path, base):
     assert len(list((tmp_path / "two/tensorboard/train").iterdir())) == 1
     assert "val_nats" in chief and "val_nats" not in other
     bits = json.loads((tmp_path / "two/metrics.json").read_text())["bits"]
-    for said in (chief, other):
-        assert f"bits {bits:.3f}" in " ".join(said.split())
+    for message in (chief, other):
+        assert f"bits {bits:.3f}" in " ".join(message.split())
 
 
 @pytest.mark.slow
@@ -135,9 +135,9 @@ def test_a_loss_that_is_no_number_ends_all_workers(tmp_path):
     words = ["train", "char_lm", *SMALL["char_lm"], *DIVERGING]
     workers = start_workers([*words, "--out", tmp_path / "run"], logs)
     codes = [worker.wait(seconds(120)) for worker in workers]
-    said = [log.read_text() for log in logs]
-    assert codes == [2, 2], "\n".join(said)
-    for text in said:
+    texts = [log.read_text() for log in logs]
+    assert codes == [2, 2], "\n".join(texts)
+    for text in texts:
         assert re.search(
             r"error: (The loss|Weights) became .* in round 1, at step", text
         )
@@ -166,9 +166,9 @@ def test_a_worker_is_killed_and_the_training_resumed(victim, uninterrupted, tmp_
     finally:
         for worker in workers:
             worker.kill()
-    said = logs[survivor].read_text()
-    assert "error: Another worker has stopped or cannot be reached" in said
-    assert "Start all of them again, with --resume" in said
+    message = logs[survivor].read_text()
+    assert "error: Another worker has stopped or cannot be reached" in message
+    assert "Start all of them again, with --resume" in message
     assert passed < seconds(60)
     rounds = len(state(run)[1])
     assert 3 <= rounds < 16, "it was not killed in the middle"

@@ -33,8 +33,8 @@ class Network:
         h = tf.gather(tf.constant(self.embedding), tokens)
         h = tf.tanh(tf.matmul(state["h"], self.recurrent) + h)
         logits = tf.matmul(h, self.output) + state["fixed"][0]
-        looked = tf.nn.softmax(tf.matmul(h, self.look))
-        return logits, {"h": h, "fixed": state["fixed"]}, looked
+        attended = tf.nn.softmax(tf.matmul(h, self.look))
+        return logits, {"h": h, "fixed": state["fixed"]}, attended
 
     def step_without_weights(self, tokens, state):
         return self.step(tokens, state)[:2]
@@ -48,20 +48,20 @@ class Network:
         """One row: log-probabilities (VOCABULARY,), state, weights (REGIONS,)."""
         h, bias = state
         h = np.tanh(h @ self.recurrent + self.embedding[token])
-        looked = np.exp(h @ self.look)
-        return log_softmax(h @ self.output + bias), (h, bias), looked / looked.sum()
+        attended = np.exp(h @ self.look)
+        return log_softmax(h @ self.output + bias), (h, bias), attended / attended.sum()
 
     def follow(self, index, tokens, suppress=(), min_length=0):
         """Log-probability of a row's sentence, and where it looked at each token."""
         state, token = self.row(index)
-        total, looks = 0.0, []
+        total, attention = 0.0, []
         for t, following in enumerate(tokens):
-            logits, state, looked = self.step_numpy(token, state)
+            logits, state, attended = self.step_numpy(token, state)
             logits = allowed(logits, t, suppress, min_length)
             total += logits[following]
-            looks.append(looked)
+            attention.append(attended)
             token = following
-        return total, np.array(looks)
+        return total, np.array(attention)
 
     def sentences(self, index, max_length, suppress=(), min_length=0):
         """Every sentence that a row can say, with its log-probability."""
@@ -74,9 +74,14 @@ class Network:
                 logits, state, _ = self.step_numpy(token, state)
                 logits = allowed(logits, t, suppress, min_length)
                 for token in np.flatnonzero(np.isfinite(logits)):
-                    said = ((*tokens, int(token)), total + logits[token], state, token)
+                    hypothesis = (
+                        (*tokens, int(token)),
+                        total + logits[token],
+                        state,
+                        token,
+                    )
                     ends = token == END or t + 1 == max_length
-                    (done if ends else longer).append(said)
+                    (done if ends else longer).append(hypothesis)
             growing = longer
         return [(tokens, total) for tokens, total, *_ in done]
 
@@ -96,6 +101,6 @@ def allowed(logits, t, suppress=(), min_length=0):
     return log_softmax(logits)
 
 
-def said(tokens):
+def written_part(tokens):
     """A row of decoded tokens without its padding."""
     return tuple(int(t) for t in tokens if t != PAD)

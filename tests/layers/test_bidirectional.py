@@ -359,8 +359,8 @@ def test_both_directions_look_at_the_memory_under_its_mask():
     regions = normal(BATCH, 6, 2, seed=5)
     layer(X, memory=regions)
     randomise(layer)
-    seen = np.tile(np.arange(6) < 4, (BATCH, 1))
-    result = layer(X, memory=regions, memory_mask=seen)
+    visible = np.tile(np.arange(6) < 4, (BATCH, 1))
+    result = layer(X, memory=regions, memory_mask=visible)
     np.testing.assert_allclose(result, layer(X, memory=regions[:, :4]), atol=1e-6)
     assert not np.allclose(result, layer(X, memory=regions))
 
@@ -411,15 +411,15 @@ def test_an_embeddings_mask_arrives_here_and_at_the_next_layer(
     layer = make(kind, merge_mode, return_sequences=True)
     starts = [keras.Input((UNITS,)) for _ in some_states(layer)] if with_state else []
     outputs = layer(embedding(tokens), initial_state=starts or None)
-    seen = [PassedMask()(o) for o in tf.nest.flatten(outputs)]
-    model = keras.Model([tokens, *starts], [outputs, seen])
+    visible = [PassedMask()(o) for o in tf.nest.flatten(outputs)]
+    model = keras.Model([tokens, *starts], [outputs, visible])
     randomise(model)
-    result, seen = model([TOKENS, *(np.zeros((BATCH, UNITS)) for _ in starts)])
+    result, visible = model([TOKENS, *(np.zeros((BATCH, UNITS)) for _ in starts)])
     embedded = np.array(embedding(TOKENS))
     all_equal(result, layer(embedded, mask=REAL))
     unmasked = tf.nest.flatten(layer(embedded))[0]
     assert not np.allclose(tf.nest.flatten(result)[0], unmasked), "no mask arrived"
-    for mask in seen:
+    for mask in visible:
         np.testing.assert_array_equal(mask, REAL)
 
 

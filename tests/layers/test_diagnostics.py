@@ -217,21 +217,21 @@ def test_the_two_directions_of_a_bidirectional():
     layer.build(x.shape)
     randomise(layer)
     start = np.zeros((BATCH, UNITS))
-    for direction, seen in (
+    for direction, visible in (
         (layer.forward_layer, x),
         (layer.backward_layer, x[:, ::-1]),
     ):
-        expected = numpy_elman_jacobians(weights_of(direction), seen, start)
+        expected = numpy_elman_jacobians(weights_of(direction), visible, start)
         np.testing.assert_allclose(step_jacobians(direction, x), expected, atol=1e-12)
 
 
 def test_attention_starts_from_what_it_sees():
     regions = normal(BATCH, 3, 2, seed=6)
-    seen = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 0]], bool)
+    visible = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 0]], bool)
     layer = AttentionRNN(LSTMCell(UNITS), BahdanauAttention(3))
     layer(sequences(), memory=regions)
     randomise(layer)
-    call = {"memory": regions, "memory_mask": seen}
+    call = {"memory": regions, "memory_mask": visible}
     start = [tf.identity(s) for s in layer.initial_state_from(*call.values())]
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(start)

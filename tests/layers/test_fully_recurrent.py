@@ -32,7 +32,7 @@ OUTPUTS = {
     "chosen": ([3, 0, 2], [3, 0, 2]),
     "turned": (np.arange(UNITS)[::-1], [3, 2, 1, 0]),
 }
-each_output = pytest.mark.parametrize("seen", OUTPUTS)
+each_output = pytest.mark.parametrize("visible", OUTPUTS)
 
 
 def numpy_step(w, indices):
@@ -52,8 +52,8 @@ def run_expected(layer, indices, x, s, *options):
     return outputs, states[1]
 
 
-def make(seen="chosen", **options):
-    layer = FullyRecurrent(UNITS, output_units=OUTPUTS[seen][0], **options)
+def make(visible="chosen", **options):
+    layer = FullyRecurrent(UNITS, output_units=OUTPUTS[visible][0], **options)
     layer.build((BATCH, TIME, FEATURES))
     return randomise(layer)
 
@@ -62,10 +62,10 @@ def make(seen="chosen", **options):
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("mask", MASKS)
-def test_equals_numpy(seen, use_bias, go_backwards, mask):
+def test_equals_numpy(visible, use_bias, go_backwards, mask):
     x, s = normal(BATCH, TIME, FEATURES), normal(BATCH, UNITS, seed=3)
     layer = make(
-        seen,
+        visible,
         use_bias=use_bias,
         go_backwards=go_backwards,
         return_sequences=True,
@@ -73,7 +73,7 @@ def test_equals_numpy(seen, use_bias, go_backwards, mask):
     )
     outputs, last = layer(x, initial_state=[s], mask=MASKS[mask])
     expected, state = run_expected(
-        layer, OUTPUTS[seen][1], x, s, MASKS[mask], go_backwards
+        layer, OUTPUTS[visible][1], x, s, MASKS[mask], go_backwards
     )
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
     np.testing.assert_allclose(last, state, atol=1e-6)
@@ -88,14 +88,14 @@ def test_seen_as_a_whole_it_is_elman():
 
 
 @each_output
-def test_shapes(seen):
-    layer = make(seen, return_sequences=True)
+def test_shapes(visible):
+    layer = make(visible, return_sequences=True)
     assert {name: w.shape for name, w in weights_of(layer).items()} == {
         "kernel": (FEATURES, UNITS),
         "recurrent_kernel": (UNITS, UNITS),
         "bias": (UNITS,),
     }
-    count = len(OUTPUTS[seen][1])
+    count = len(OUTPUTS[visible][1])
     assert layer.cell.output_size == count
     assert layer(keras.Input((None, FEATURES))).shape == (None, None, count)
 
@@ -136,14 +136,14 @@ def test_gradients(mask, training):
 @each_output
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.4, "recurrent_dropout": 0.4}])
 @pytest.mark.parametrize("mask", MASKS)
-def test_the_fast_loop_changes_nothing_in_training(seen, options, mask):
+def test_the_fast_loop_changes_nothing_in_training(visible, options, mask):
     x = normal(BATCH, TIME, FEATURES, dtype="float64")
     s = normal(BATCH, UNITS, seed=3, dtype="float64")
     options = {"dtype": "float64", "return_sequences": True, **options}
     found = []
     for fast in (True, False):
         keras.utils.set_random_seed(4)  # the same dropout masks
-        layer = make(seen, fast=fast, return_state=True, **options)
+        layer = make(visible, fast=fast, return_state=True, **options)
         assert is_fast(layer.cell)
         x_, s_ = tf.constant(x), tf.constant(s)
         with tf.GradientTape() as tape:
@@ -169,32 +169,32 @@ def test_steps_equal_the_sequence():
     np.testing.assert_allclose(states[0], last, atol=1e-6)
 
 
-def model_of(seen, **options):
+def model_of(visible, **options):
     x = keras.Input((None, FEATURES))
     outputs = FullyRecurrent(
-        UNITS, output_units=OUTPUTS[seen][0], return_sequences=True, **options
+        UNITS, output_units=OUTPUTS[visible][0], return_sequences=True, **options
     )(x)
     return randomise(keras.Model(x, outputs))
 
 
 @each_output
-def test_saves_and_exports(seen, tmp_path):
-    model = model_of(seen)
+def test_saves_and_exports(visible, tmp_path):
+    model = model_of(visible)
     x = normal(BATCH, TIME, FEATURES)
     again = reload(model, tmp_path)
     np.testing.assert_array_equal(again(x), model(x))
-    assert again.layers[-1].cell.indices == tuple(OUTPUTS[seen][1])
+    assert again.layers[-1].cell.indices == tuple(OUTPUTS[visible][1])
     signature = [tf.TensorSpec((None, None, FEATURES))]
     exported = reload_export(model, tmp_path, signature)
     np.testing.assert_allclose(exported.serve(x), model(x), atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("seen", "jit"), [("chosen", False), ("chosen", True), ("first", True)]
+    ("visible", "jit"), [("chosen", False), ("chosen", True), ("first", True)]
 )
-def test_trains(seen, jit):
+def test_trains(visible, jit):
     options = {} if jit else {"dropout": 0.2, "recurrent_dropout": 0.2}
-    fit_moves_all(model_of(seen, **options), normal(BATCH, TIME, FEATURES), jit)
+    fit_moves_all(model_of(visible, **options), normal(BATCH, TIME, FEATURES), jit)
 
 
 def test_xla_changes_nothing():

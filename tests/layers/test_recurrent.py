@@ -256,11 +256,11 @@ def test_lengths_in_the_place_of_a_mask_are_an_error(argument, fast, shape):
     lengths = np.arange(BATCH).reshape(shape) + 1
     with pytest.raises(ValueError) as refused:
         layer(normal(BATCH, TIME, FEATURES), **{argument: lengths})
-    said = str(refused.value)
-    assert "LSTM 'reader' expected" in said and f"`{argument}`" in said
-    assert f"(batch, time) = ({BATCH}, {TIME}), bool" in said
-    assert f"received shape {shape}, int64" in said
-    assert f"`keras.ops.arange({TIME}) < lengths[:, None]`" in said
+    message = str(refused.value)
+    assert "LSTM 'reader' expected" in message and f"`{argument}`" in message
+    assert f"(batch, time) = ({BATCH}, {TIME}), bool" in message
+    assert f"received shape {shape}, int64" in message
+    assert f"`keras.ops.arange({TIME}) < lengths[:, None]`" in message
 
 
 def test_the_mask_that_the_error_recommends_is_that_of_the_lengths():

@@ -565,12 +565,12 @@ def test_an_embeddings_mask_reaches_every_level_and_the_next_layer(given, go_bac
     model = keras.Model(inputs, [outputs, ArrivingMask()(outputs)])
     randomise(model)
     zeros = [np.zeros((BATCH, UNITS), "float32") for _ in inputs[1:]]
-    result, seen = model([TOKENS, *zeros])
+    result, visible = model([TOKENS, *zeros])
     embedded = np.array(embedding(TOKENS))
     np.testing.assert_allclose(result, layer(embedded, mask=REAL), atol=1e-6)
     assert not np.allclose(result, layer(embedded)), "the mask does not matter"
     order = slice(None, None, -1 if go_backwards else 1)
-    np.testing.assert_array_equal(seen, REAL[:, order])
+    np.testing.assert_array_equal(visible, REAL[:, order])
 
 
 def test_states_and_last_outputs_carry_no_mask():

@@ -101,11 +101,11 @@ def assert_intact_then_resumed(folder, rounds, uninterrupted):
     ],
 )
 def test_no_room_for_a_file(name, disk, uninterrupted, tmp_path):
-    said = trained_until(tmp_path, 3, lambda: disk.fill(name))
+    message = trained_until(tmp_path, 3, lambda: disk.fill(name))
     path = tmp_path / name
-    assert said.startswith(f"Could not write {path}: No space left on device.")
-    assert "MB are free there" in said and "MB are needed" in said
-    assert "--resume" in said
+    assert message.startswith(f"Could not write {path}: No space left on device.")
+    assert "MB are free there" in message and "MB are needed" in message
+    assert "--resume" in message
     disk.full = None
     rounds = 3 if name == "history.csv" else 2  # the manifest was in place before
     assert_intact_then_resumed(tmp_path, rounds, uninterrupted)
@@ -152,8 +152,8 @@ def fill(folder, but=0):
 @pytest.mark.parametrize("left", [0, 4096], ids=["nothing", "a page"])
 def test_a_full_disk(left, small_disk, uninterrupted):
     run = small_disk / "run"
-    said = trained_until(run, 3, lambda: fill(small_disk, left))
-    assert "No space left on device" in said and str(run) in said
+    message = trained_until(run, 3, lambda: fill(small_disk, left))
+    assert "No space left on device" in message and str(run) in message
     (small_disk / "ballast").unlink()
     assert_intact_then_resumed(run, 2, uninterrupted)
 

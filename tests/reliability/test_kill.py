@@ -45,7 +45,7 @@ class Victim:
 
     def __init__(self, arguments, log):
         ours, theirs = os.pipe()
-        self.told, self.pipe, self.log = [], os.fdopen(ours, "rb", 0), log
+        self.lines, self.pipe, self.log = [], os.fdopen(ours, "rb", 0), log
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, victim.__file__, "train", str(theirs), *arguments],
@@ -64,7 +64,7 @@ class Victim:
             self.pipe.close()
             self.process.wait()
             return None
-        self.told.append((line, time.monotonic()))
+        self.lines.append((line, time.monotonic()))
         return line
 
     def listen_to_the_end(self):
@@ -82,13 +82,13 @@ class Victim:
         self.process.send_signal(signal.SIGKILL)
         status = self.listen_to_the_end()
         assert status == -signal.SIGKILL, f"it had ended before, with status {status}"
-        return self.told[-1][0]
+        return self.lines[-1][0]
 
 
-def durations(told):
+def durations(lines):
     """How long each kind of phase took, seconds: the first word -> the median."""
     lengths = collections.defaultdict(list)
-    for (what, begun), (_, ended) in zip(told[:-1], told[1:], strict=True):
+    for (what, begun), (_, ended) in zip(lines[:-1], lines[1:], strict=True):
         lengths[what.split()[0]].append(ended - begun)
     return {kind: float(np.median(times)) for kind, times in lengths.items()}
 
@@ -135,7 +135,7 @@ def test_killed_at_random_moments(kind, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     uninterrupted = Victim(arguments_of(kind, whole), log)
     assert uninterrupted.listen_to_the_end() == 0, log.read_text()
-    length = durations(uninterrupted.told)
+    length = durations(uninterrupted.lines)
 
     draw = random.Random(f"{SEED} {kind}")
     phases = ["starting", "training", "validating", "writing", "moving"]

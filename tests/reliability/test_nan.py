@@ -94,11 +94,11 @@ def test_the_step_and_the_layer_are_named(case, per_call, jit, tmp_path):
     layer, spoil, culprit = CASES[case]
     model = build(layer and layer(name="named"), per_call=per_call, jit=jit)
     at = STEPS + 4  # in the middle of a call of three
-    said = diverge(model, batches_with(spoil, at), tmp_path)
-    assert f"in round 2, at step {at + 1}, where the learning rate was 0.01." in said
-    assert f"First not finite: {culprit}" in said
-    assert case != "gradient" or "first/kernel. " in said
-    assert f"--config {tmp_path / 'config.json'} --learning-rate=" in said
+    message = diverge(model, batches_with(spoil, at), tmp_path)
+    assert f"in round 2, at step {at + 1}, where the learning rate was 0.01." in message
+    assert f"First not finite: {culprit}" in message
+    assert case != "gradient" or "first/kernel. " in message
+    assert f"--config {tmp_path / 'config.json'} --learning-rate=" in message
 
     # What the round before left, is kept.
     kept = keras.models.load_model(
@@ -118,9 +118,9 @@ def test_weights_spoilt_by_the_last_step_of_a_round_are_not_saved(tmp_path):
     """Behind a loss that is finite, since it was computed before the step."""
     at = STEPS - 1
     batches = batches_with(lambda x, y: (x * 0, y), at)
-    said = diverge(build(Size()), batches, tmp_path)
-    assert said.startswith("Weights became infinite or nan in round 1, at step 6,")
-    assert "the gradient of" in said and "No round was finished before." in said
+    message = diverge(build(Size()), batches, tmp_path)
+    assert message.startswith("Weights became infinite or nan in round 1, at step 6,")
+    assert "the gradient of" in message and "No round was finished before." in message
     assert not (tmp_path / "model.keras").exists()
     with np.load(tmp_path / "checkpoint/round-0.npz") as state:
         assert all(np.isfinite(state[name]).all() for name in state.files)
@@ -129,9 +129,9 @@ def test_weights_spoilt_by_the_last_step_of_a_round_are_not_saved(tmp_path):
 def test_a_schedule_is_named_as_it_was_at_the_step(tmp_path):
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100)
     batches = batches_with(lambda x, y: (x * np.nan, y), 5)
-    said = diverge(build(rate=schedule, per_call=6), batches, tmp_path)
+    message = diverge(build(rate=schedule, per_call=6), batches, tmp_path)
     expected = float(np.array(schedule(5)))
-    assert f"at step 6, where the learning rate was {expected:.3g}." in said
+    assert f"at step 6, where the learning rate was {expected:.3g}." in message
 
 
 def test_a_loss_that_fails_once_only_is_said_to(tmp_path):
@@ -142,9 +142,9 @@ def test_a_loss_that_fails_once_only_is_said_to(tmp_path):
         factor = next(factors, 1.0)
         return batches_with(lambda x, y: (x * factor, y), 1)(first_step)
 
-    said = diverge(build(), batches, tmp_path)
-    assert "at step 2, where" in said
-    assert "First not finite: nothing, when the round was run once more." in said
+    message = diverge(build(), batches, tmp_path)
+    assert "at step 2, where" in message
+    assert "First not finite: nothing, when the round was run once more." in message
 
 
 # The kinds of trainers: a learning rate that no network survives
@@ -160,13 +160,13 @@ def test_an_app_that_diverges(kind, tmp_path):
     )
     with pytest.raises(UserError) as stopped:
         app.train(config, out=tmp_path / "run")
-    said = str(stopped.value)
+    message = str(stopped.value)
     found = re.search(
         r"in round (\d), at step (\d+), where the learning rate was (\S+)\. "
         r"First not finite: (.+?)\. ",
-        said,
+        message,
     )
-    assert found, said
+    assert found, message
     round_, step, rate, culprit = found.groups()
     assert int(round_) == (int(step) - 1) // 12 + 1
     assert config.learning_rate / 20 < float(rate) <= config.learning_rate * 1.01

@@ -22,29 +22,29 @@ STEPS, ROUNDS = 2, 2
 
 
 def train_and_tell(pipe, arguments):
-    def tell(what):
+    def report(what):
         os.write(pipe, f"{what}\n".encode())
 
-    tell("starting")
+    report("starting")
     from saccade.apps import cli
     from saccade.apps.core import run
     from saccade.apps.core.files.whole import replacing
     from saccade.apps.core.training.checkpoints import Rounds
 
-    def telling(owner, name, say):
+    def reporting(owner, name, say):
         original = getattr(owner, name)
 
-        def told(self, *arguments, **options):
-            tell(say(self, *arguments))
+        def wrapper(self, *arguments, **options):
+            report(say(self, *arguments))
             return original(self, *arguments, **options)
 
-        setattr(owner, name, told)
+        setattr(owner, name, wrapper)
 
-    telling(Rounds, "on_epoch_begin", lambda self, epoch, *_: f"training {epoch + 1}")
-    telling(Rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
-    telling(replacing, "__enter__", lambda self: f"writing {self.path.name}")
-    telling(replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
-    telling(run.Run, "measure", lambda self, *_: "evaluating")
+    reporting(Rounds, "on_epoch_begin", lambda self, epoch, *_: f"training {epoch + 1}")
+    reporting(Rounds, "on_epoch_end", lambda self, epoch, *_: f"validating {epoch + 1}")
+    reporting(replacing, "__enter__", lambda self: f"writing {self.path.name}")
+    reporting(replacing, "__exit__", lambda self, *_: f"moving {self.path.name}")
+    reporting(run.Run, "measure", lambda self, *_: "evaluating")
     sys.argv = ["saccade", "train", *arguments]
     cli.main()
 

@@ -410,7 +410,7 @@ def test_the_client_module_imports_no_optional_package():
 
 
 @pytest.fixture
-def ask(door, capsys):
+def send(door, capsys):
     """saccade client; returns the exit status and what it printed."""
 
     def run(app, *words):
@@ -430,32 +430,32 @@ def ask(door, capsys):
     return run
 
 
-def test_the_command_line_captions(ask, exports, tmp_path):
+def test_the_command_line_captions(send, exports, tmp_path):
     (png,) = apps.load("captioning").example()["image_bytes"]
     (tmp_path / "scene.png").write_bytes(png)
     (expected,) = apps.load("captioning").load(exports["captioning"][0]).predict([png])
-    status, printed = ask("captioning", str(tmp_path / "*.png"))
+    status, printed = send("captioning", str(tmp_path / "*.png"))
     assert not status
     assert printed.out.startswith(f"{tmp_path}/scene.png: {expected['caption']}  (")
-    status, printed = ask("captioning", str(tmp_path / "scene.png"), "--json")
+    status, printed = send("captioning", str(tmp_path / "scene.png"), "--json")
     answer = json.loads(printed.out)
     assert answer["caption"] == expected["caption"]
     assert len(answer["attention"]) == len(expected["attention"])
     with pytest.raises(UserError, match="captioning answers all at once.*--stream"):
-        ask("captioning", str(tmp_path / "scene.png"), "--stream")
+        send("captioning", str(tmp_path / "scene.png"), "--stream")
 
 
-def test_the_command_line_continues_texts(ask, exports):
+def test_the_command_line_continues_texts(send, exports):
     export = apps.load("char_lm").load(exports["char_lm"][0])
     request = ["--prompt", "hel", "--length", "12", "--seed", "2", "--label", "stable"]
     (answer,) = export.predict(["hel"], length=12, seed=2)
     for more in ([], ["--stream"]):
-        _, printed = ask("char_lm", *request, *more)
+        _, printed = send("char_lm", *request, *more)
         assert printed.out == f"hel{answer['continuation']}\n"
-    _, printed = ask("char_lm", *request, "--json")
+    _, printed = send("char_lm", *request, "--json")
     assert json.loads(printed.out) == answer
     with pytest.raises(UserError, match="--stream or --json"):
-        ask("char_lm", *request, "--json", "--stream")
+        send("char_lm", *request, "--json", "--stream")
 
 
 # saved_models/README.md

@@ -94,12 +94,14 @@ def serve(program, folder, requests, scratch):
     )
     answers, outputs = [], {}
     for line in done.stdout.decode().splitlines():
-        said = json.loads(line) if line else {}
-        if "error" in said:
+        output = json.loads(line) if line else {}
+        if "error" in output:
             assert done.returncode == 3
-            return [*answers, said["error"]]
-        if said:
-            outputs[said["name"]] = np.array(said["values"]).reshape(said["shape"])
+            return [*answers, output["error"]]
+        if output:
+            outputs[output["name"]] = np.array(output["values"]).reshape(
+                output["shape"]
+            )
         else:
             answers.append(outputs)
             outputs = {}
@@ -134,13 +136,13 @@ def requests(trained):
 def test_every_signature_answers_as_in_python(sm_run, trained, tmp_path):
     full = requests(trained)
     assert full.keys() == trained.expected.outputs.keys() - {"serving_xla"}
-    asked = [
+    requested = [
         (signature, {given: values[:rows] for given, values in request.items()})
         for signature, request in full.items()
         for rows in (3, 1, 0)
     ]
-    answers = serve(sm_run, trained.export, asked, tmp_path)
-    for (signature, request), got in zip(asked, answers, strict=True):
+    answers = serve(sm_run, trained.export, requested, tmp_path)
+    for (signature, request), got in zip(requested, answers, strict=True):
         function = trained.signatures[signature]
         specs = function.structured_input_signature[1]
         tensors = {
@@ -151,14 +153,14 @@ def test_every_signature_answers_as_in_python(sm_run, trained, tmp_path):
         assert isinstance(got, dict), f"{signature}: {got}"
         assert got.keys() == expected.keys()
         for key, value in expected.items():
-            said = f"{signature}, {len(got[key])} rows: {key}"
-            assert got[key].shape == tuple(value.shape), said
+            output = f"{signature}, {len(got[key])} rows: {key}"
+            assert got[key].shape == tuple(value.shape), output
             if value.dtype == tf.string:
                 texts = [text.decode() for text in value.numpy().ravel()]
-                assert got[key].ravel().tolist() == texts, said
+                assert got[key].ravel().tolist() == texts, output
             else:
                 np.testing.assert_allclose(
-                    got[key], value, rtol=1e-3, atol=1e-5, err_msg=said
+                    got[key], value, rtol=1e-3, atol=1e-5, err_msg=output
                 )
 
 
@@ -166,19 +168,19 @@ def test_every_signature_answers_as_in_python(sm_run, trained, tmp_path):
 
 
 @functools.cache
-def ask(program, export, pictures):
+def send(program, export, pictures):
     """The answer of the plain signature, XLA being off, and the error of the other."""
     posted = {"image_bytes": [p.read_bytes() for p in pictures]}
-    asked = [("serving_default", posted), ("serving_xla", posted)]
+    requested = [("serving_default", posted), ("serving_xla", posted)]
     with tempfile.TemporaryDirectory() as scratch:
-        outputs, error = serve(program, export, asked, pathlib.Path(scratch))
+        outputs, error = serve(program, export, requested, pathlib.Path(scratch))
     assert isinstance(outputs, dict), outputs
     return outputs, error
 
 
 @pytest.fixture
 def served(sm_run, export, pictures):
-    return ask(sm_run, export, pictures)[0]
+    return send(sm_run, export, pictures)[0]
 
 
 @each_app("captioning")
@@ -215,7 +217,7 @@ def test_xla_works_in_python(served, signatures, pictures):
 
 @each_app("captioning")
 def test_xla_is_refused_where_it_is_off(sm_run, export, pictures):
-    assert "XLA compilation disabled" in ask(sm_run, export, pictures)[1]
+    assert "XLA compilation disabled" in send(sm_run, export, pictures)[1]
 
 
 @each_app("captioning")

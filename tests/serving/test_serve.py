@@ -80,8 +80,8 @@ def test_the_server_on_the_path_is_run_with_the_exports(models, programs):
     ]
     assert shlex.split(done.stdout) == called
     text = (models / ".serve.config").read_text("utf-8")
-    told = dict(server.parse(text))["model_config_list"]
-    paths = [dict(fields)["base_path"] for _, fields in told]
+    response = dict(server.parse(text))["model_config_list"]
+    paths = [dict(fields)["base_path"] for _, fields in response]
     escaped = str(models).replace('"', '\\"')
     assert paths == [f"{escaped}/captioning", f"{escaped}/char_lm"]
     assert 'version_labels { key: "stable" value: 3 }' in text

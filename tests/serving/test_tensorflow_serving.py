@@ -21,7 +21,7 @@ from saccade.apps.core.serving.client import Client
 
 from ..apps.answers import assert_same
 from ..apps.runs import trained
-from .asked import in_process, newer_export, requests_of
+from .exports import in_process, newer_export, requests_of
 
 PROGRAM = "tensorflow_model_server"
 pytestmark = [
@@ -97,34 +97,34 @@ def is_one_of(got, answers):
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_it_answers_as_in_process(models, ports, name, door):
     client = Client("127.0.0.1", ports[door], grpc=door == "grpc")
-    asked = requests_of(name)
+    requested = requests_of(name)
     for request, expected in zip(
-        asked, in_process(models / name / "1", asked), strict=True
+        requested, in_process(models / name / "1", requested), strict=True
     ):
         assert_same(client.predict(name, request), expected, rtol=1e-3)
 
 
-def ask_until(stop, door, port, name, asked, answers):
+def ask_until(stop, door, port, name, requested, answers):
     """Ask again and again; returns the seconds that each answer took. `answers`: of
     each request those that are right."""
     client = Client("127.0.0.1", port, grpc=door == "grpc", retries=0)
     seconds = []
-    for i in itertools.cycle(range(len(asked))):
+    for i in itertools.cycle(range(len(requested))):
         if stop.is_set():
             return seconds
         began = time.perf_counter()
-        got = client.predict(name, asked[i])
+        got = client.predict(name, requested[i])
         seconds.append(time.perf_counter() - began)
         assert is_one_of(got, answers[i])
 
 
 @contextlib.contextmanager
-def asking(door, port, name, asked, answers, clients=CLIENTS):
+def asking(door, port, name, requested, answers, clients=CLIENTS):
     """Clients that ask during the block; yields a list that has the seconds of every
     answer behind the block, where an error of any client is raised."""
     stop, seconds = threading.Event(), []
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        task = (ask_until, stop, door, port, name, asked, answers)
+        task = (ask_until, stop, door, port, name, requested, answers)
         running = [pool.submit(*task) for _ in range(clients)]
         try:
             yield seconds
@@ -137,9 +137,9 @@ def asking(door, port, name, asked, answers, clients=CLIENTS):
 @pytest.mark.parametrize("door", ["rest", "grpc"])
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_many_clients_at_once(models, ports, name, door, capsys):
-    asked = requests_of(name)
-    answers = [[one] for one in in_process(models / name / "1", asked)]
-    with asking(door, ports[door], name, asked, answers) as seconds:
+    requested = requests_of(name)
+    answers = [[one] for one in in_process(models / name / "1", requested)]
+    with asking(door, ports[door], name, requested, answers) as seconds:
         time.sleep(SECONDS)
     p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
     with capsys.disabled():
@@ -153,14 +153,14 @@ def test_many_clients_at_once(models, ports, name, door, capsys):
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_a_new_version_comes_while_clients_ask(models, ports, name, tmp_path):
     """Nothing is lost: every request is answered, by the one version or the other."""
-    newer, asked = newer_export(name, tmp_path), requests_of(name)
+    newer, requested = newer_export(name, tmp_path), requests_of(name)
     exports = (models / name / "1", newer)
-    answers = list(zip(*(in_process(path, asked) for path in exports), strict=True))
+    answers = list(zip(*(in_process(path, requested) for path in exports), strict=True))
     assert not all(is_one_of(one, [other]) for one, other in answers)
     half = {"clients": CLIENTS // 2}
     with (
-        asking("rest", ports["rest"], name, asked, answers, **half) as rest,
-        asking("grpc", ports["grpc"], name, asked, answers, **half) as grpc,
+        asking("rest", ports["rest"], name, requested, answers, **half) as rest,
+        asking("grpc", ports["grpc"], name, requested, answers, **half) as grpc,
     ):
         shutil.copytree(newer, models / name / ".writing-2")
         os.rename(models / name / ".writing-2", models / name / "2")
@@ -168,5 +168,5 @@ def test_a_new_version_comes_while_clients_ask(models, ports, name, tmp_path):
         time.sleep(2)
     assert rest and grpc
     client = Client("127.0.0.1", ports["rest"])
-    for request, (_, expected) in zip(asked, answers, strict=True):
+    for request, (_, expected) in zip(requested, answers, strict=True):
         assert_same(client.predict(name, request), expected, rtol=1e-3)

@@ -10,7 +10,7 @@ from ..apps.answers import assert_same
 from ..apps.runs import trained
 from ..benchmark import load_benchmark
 from . import triton
-from .asked import in_process, newer_export, requests_of
+from .exports import in_process, newer_export, requests_of
 
 pytestmark = [pytest.mark.serving, pytest.mark.slow]
 
@@ -48,7 +48,7 @@ def server(environment, name, export, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked(name):
+def requested(name):
     return requests_of(name)
 
 
@@ -64,22 +64,24 @@ def assert_equal(got, expected):
 
 
 @pytest.mark.parametrize("door", ["rest", "grpc"])
-def test_it_answers_as_in_process(environment, server, name, export, asked, door):
-    report = triton.ask_all(environment, server, door, name, asked)
+def test_it_answers_as_in_process(environment, server, name, export, requested, door):
+    report = triton.ask_all(environment, server, door, name, requested)
     assert not report["errors"]
     assert report["answers"].keys() == {"1"}
     for got, expected in zip(
-        report["answers"]["1"], in_process(export, asked), strict=True
+        report["answers"]["1"], in_process(export, requested), strict=True
     ):
         assert_equal(got, expected)
 
 
 @pytest.mark.parametrize("door", ["rest", "grpc"])
-def test_many_clients_at_once(environment, server, name, export, asked, door, capsys):
+def test_many_clients_at_once(
+    environment, server, name, export, requested, door, capsys
+):
     """What the server puts together are other requests each time: no answer changes."""
     before = server.statistics(name)
     report = triton.ask_all(
-        environment, server, door, name, asked, clients=CLIENTS, seconds=SECONDS
+        environment, server, door, name, requested, clients=CLIENTS, seconds=SECONDS
     )
     figures = triton.summary(report)
     rows, batches = np.subtract(server.statistics(name), before)
@@ -94,20 +96,22 @@ def test_many_clients_at_once(environment, server, name, export, asked, door, ca
     assert not report["errors"]
     assert report["changed"] == 0
     assert report["seconds"] >= SECONDS
-    assert rows / batches > np.mean([len(next(iter(r.values()))) for r in asked])
+    assert rows / batches > np.mean([len(next(iter(r.values()))) for r in requested])
     for got, expected in zip(
-        report["answers"]["1"], in_process(export, asked), strict=True
+        report["answers"]["1"], in_process(export, requested), strict=True
     ):
         assert_equal(got, expected)
 
 
 def test_a_new_version_comes_while_clients_ask(
-    environment, name, export, asked, tmp_path
+    environment, name, export, requested, tmp_path
 ):
     """Nothing is lost: every request is answered, by the one version or the other."""
     newer = newer_export(name, tmp_path)
     exports = {"1": export, "2": newer}
-    expected = {version: in_process(path, asked) for version, path in exports.items()}
+    expected = {
+        version: in_process(path, requested) for version, path in exports.items()
+    }
     assert not all(
         np.array_equal(one[key], other[key])
         for one, other in zip(*expected.values(), strict=True)
@@ -119,8 +123,8 @@ def test_a_new_version_comes_while_clients_ask(
     clients = {"clients": CLIENTS // 2, "seconds": None}
     with (
         triton.serve(folder.parent, environment) as server,
-        triton.asking(environment, server, "rest", name, asked, **clients) as rest,
-        triton.asking(environment, server, "grpc", name, asked, **clients) as grpc,
+        triton.asking(environment, server, "rest", name, requested, **clients) as rest,
+        triton.asking(environment, server, "grpc", name, requested, **clients) as grpc,
     ):
         triton.add_version(folder, newer, 2)
         server.load_newest(name)
@@ -129,9 +133,9 @@ def test_a_new_version_comes_while_clients_ask(
     for report in reports:
         assert not report["errors"]
         assert report["changed"] == 0
-        heard = report["versions"]  # by each client, in their order
-        assert ["1", "2"] in heard
-        assert all(versions in (["1", "2"], ["2"]) for versions in heard)
+        received = report["versions"]  # by each client, in their order
+        assert ["1", "2"] in received
+        assert all(versions in (["1", "2"], ["2"]) for versions in received)
         for version, answers in report["answers"].items():
             for got, wanted in zip(answers, expected[version], strict=True):
                 if got is not None:

@@ -54,10 +54,10 @@ class Environment(typing.NamedTuple):
             "import sysconfig as s; print(s.get_path('purelib'), "
             "s.get_config_var('LIBDIR'), s.get_python_version(), sep='\\n')"
         )
-        told = subprocess.run(
+        response = subprocess.run(
             [python, "-c", code], check=True, capture_output=True, text=True
         )
-        packages, library, version = told.stdout.splitlines()
+        packages, library, version = response.stdout.splitlines()
         return cls(python, pathlib.Path(packages), pathlib.Path(library), version)
 
     def versions(self):
@@ -67,10 +67,10 @@ class Environment(typing.NamedTuple):
             "import importlib.metadata as m, json, sys; "
             "print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
         )
-        told = subprocess.run(
+        response = subprocess.run(
             [self.python, "-c", code, *names], check=True, capture_output=True
         )
-        return json.loads(told.stdout)
+        return json.loads(response.stdout)
 
 
 # The folder of models
@@ -131,8 +131,8 @@ class Server(typing.NamedTuple):
     def statistics(self, model):
         """How many rows the one version of a model answered, in how many batches."""
         url = f"http://{self.rest}/v2/models/{model}/stats"
-        (told,) = requests.get(url, timeout=10).json()["model_stats"]
-        return told["inference_count"], told["execution_count"]
+        (response,) = requests.get(url, timeout=10).json()["model_stats"]
+        return response["inference_count"], response["execution_count"]
 
     def load_newest(self, model):
         """Let a model's newest version take over; wait until it has."""
@@ -250,7 +250,7 @@ def wait_until_ready(server, model, version, process, log):
 
 
 @contextlib.contextmanager
-def asking(environment, server, door, model, asked, clients=1, seconds=0):
+def asking(environment, server, door, model, requested, clients=1, seconds=0):
     """Run triton_client.py. The block begins when the first answer has come.
 
     Args:
@@ -268,7 +268,7 @@ def asking(environment, server, door, model, asked, clients=1, seconds=0):
         "model": model,
         "requests": [
             {name: for_json(rows) for name, rows in request.items()}
-            for request in asked
+            for request in requested
         ],
         "clients": clients,
         "seconds": seconds,

@@ -42,22 +42,22 @@ def rest(address, model):
     session = requests.Session()
     url = f"http://{address}/v2/models/{model}/infer"
 
-    def ask(inputs):
-        told, binary = [], b""
+    def send(inputs):
+        response, binary = [], b""
         for name, given in inputs.items():
-            said = {
+            message = {
                 "name": name,
                 "datatype": given["type"],
                 "shape": [len(given["rows"]), 1],
             }
             if given["type"] == "BYTES":  # JSON has no bytes: they come behind it.
                 rows = [struct.pack("<I", len(row)) + row for row in given["rows"]]
-                said["parameters"] = {"binary_data_size": sum(map(len, rows))}
+                message["parameters"] = {"binary_data_size": sum(map(len, rows))}
                 binary += b"".join(rows)
             else:
-                said["data"] = given["rows"]
-            told.append(said)
-        head = json.dumps({"inputs": told}).encode()
+                message["data"] = given["rows"]
+            response.append(message)
+        head = json.dumps({"inputs": response}).encode()
         answer = session.post(
             url,
             data=head + binary,
@@ -66,13 +66,13 @@ def rest(address, model):
         )
         if answer.status_code != 200:
             raise RuntimeError(f"HTTP {answer.status_code}: {answer.text}")
-        said = answer.json()
-        return said["model_version"], {
+        message = answer.json()
+        return message["model_version"], {
             output["name"]: np.reshape(output["data"], output["shape"])
-            for output in said["outputs"]
+            for output in message["outputs"]
         }
 
-    return ask
+    return send
 
 
 def grpc(address, model):
@@ -82,20 +82,20 @@ def grpc(address, model):
 
     client = InferenceServerClient(address)
 
-    def ask(inputs):
-        told = []
+    def send(inputs):
+        response = []
         for name, given in inputs.items():
             rows = np.array(given["rows"], triton_to_np_dtype(given["type"]))[:, None]
-            told.append(InferInput(name, rows.shape, given["type"]))
-            told[-1].set_data_from_numpy(rows)
-        answer = client.infer(model, told, client_timeout=TIMEOUT)
-        said = answer.get_response()
-        return said.model_version, {
+            response.append(InferInput(name, rows.shape, given["type"]))
+            response[-1].set_data_from_numpy(rows)
+        answer = client.infer(model, response, client_timeout=TIMEOUT)
+        message = answer.get_response()
+        return message.model_version, {
             output.name: readable(answer.as_numpy(output.name))
-            for output in said.outputs
+            for output in message.outputs
         }
 
-    return ask
+    return send
 
 
 def readable(array):
@@ -150,22 +150,24 @@ class Load:
         self.took = time.perf_counter() - begun
 
     def client(self, number):
-        ask = {"rest": rest, "grpc": grpc}[self.task["door"]](
+        send = {"rest": rest, "grpc": grpc}[self.task["door"]](
             self.task["address"], self.task["model"]
         )
         count = len(self.requests)
-        asked = range(count) if self.task["seconds"] == 0 else itertools.count(number)
-        for i in asked:
+        requested = (
+            range(count) if self.task["seconds"] == 0 else itertools.count(number)
+        )
+        for i in requested:
             last = self.over.is_set()  # So one begins behind the end.
-            self.ask_once(ask, i % count, number)
+            self.ask_once(send, i % count, number)
             self.asking.set()
             if last:
                 return
 
-    def ask_once(self, ask, i, number):
+    def ask_once(self, send, i, number):
         begun = time.perf_counter()
         try:
-            version, outputs = ask(self.requests[i])
+            version, outputs = send(self.requests[i])
         except Exception as error:
             with self.lock:
                 self.errors[f"{type(error).__name__}: {error}"[:500]] += 1
@@ -183,8 +185,8 @@ class Load:
     def report(self):
         answers = {}
         for (version, i), outputs in self.first.items():
-            told = answers.setdefault(version, [None] * len(self.requests))
-            told[i] = {name: array.tolist() for name, array in outputs.items()}
+            response = answers.setdefault(version, [None] * len(self.requests))
+            response[i] = {name: array.tolist() for name, array in outputs.items()}
         return {
             "answers": answers,
             "changed": self.changed,

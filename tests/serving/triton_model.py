@@ -29,8 +29,8 @@ class TritonPythonModel:
         try:
             return self.answer(requests)
         except Exception as error:
-            told = backend.TritonError(f"{type(error).__name__}: {error}")
-            return [backend.InferenceResponse(error=told) for _ in requests]
+            response = backend.TritonError(f"{type(error).__name__}: {error}")
+            return [backend.InferenceResponse(error=response) for _ in requests]
 
     def answer(self, requests):
         parts = {
@@ -43,16 +43,16 @@ class TritonPythonModel:
             ]
             for name, spec in self.inputs.items()
         }
-        told = self.function(
+        response = self.function(
             **{name: tf.concat(tensors, axis=0) for name, tensors in parts.items()}
         )
-        told = {name: tensor.numpy() for name, tensor in told.items()}
+        response = {name: tensor.numpy() for name, tensor in response.items()}
         answers, begin = [], 0
         for tensor in next(iter(parts.values())):
             rows = slice(begin, begin + tensor.shape[0])
             begin = rows.stop
             outputs = [
-                backend.Tensor(name, value[rows]) for name, value in told.items()
+                backend.Tensor(name, value[rows]) for name, value in response.items()
             ]
             answers.append(backend.InferenceResponse(outputs))
         return answers

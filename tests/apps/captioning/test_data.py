@@ -99,10 +99,10 @@ def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
         singles = {name for s in all_sentences(part) for name in objects_of(s)}
         assert singles <= {n for s in all_sentences(train) for n in objects_of(s)}
         # Every scene has a pair of objects that training never shows together.
-        seen = pairs_of(train)
+        visible = pairs_of(train)
         for captions in part.captions:
             names = sorted(objects_of(captions[0]))
-            assert any((a, b) not in seen for a in names for b in names if a < b)
+            assert any((a, b) not in visible for a in names for b in names if a < b)
     assert not set(all_sentences(train)) & set(all_sentences(test))
     assert not set(all_sentences(splits.validation)) & set(all_sentences(test))
 

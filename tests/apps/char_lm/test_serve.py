@@ -41,8 +41,8 @@ def test_prompts_are_texts_bytes_or_files(run, tmp_path):
     (tmp_path / "bad.txt").write_bytes(b"hel\xff")
     inputs = ["hel", b"hel", tmp_path / "prompt.txt", tmp_path / "bad.txt", tmp_path]
     inputs += [tmp_path / "gone", "", "\udcff"]
-    said = run.predict(inputs, length=9, seed=2)
-    assert [s["ok"] for s in said] == [
+    answer = run.predict(inputs, length=9, seed=2)
+    assert [s["ok"] for s in answer] == [
         True,
         True,
         True,
@@ -52,13 +52,13 @@ def test_prompts_are_texts_bytes_or_files(run, tmp_path):
         True,
         True,
     ]
-    assert said[0] == said[1] == run.predict(["hel"], length=9, seed=2)[0]
-    assert said[0]["prompt"] == "hel" and said[2]["prompt"] == "hel\n"
-    for good in (*said[:3], *said[6:]):
+    assert answer[0] == answer[1] == run.predict(["hel"], length=9, seed=2)[0]
+    assert answer[0]["prompt"] == "hel" and answer[2]["prompt"] == "hel\n"
+    for good in (*answer[:3], *answer[6:]):
         assert good["length"] == len(good["continuation"]) == 9
         assert set(good["continuation"]) <= set("helo")
     errors = ["bad.txt, line 1", "is a folder", "No such file"]
-    for bad, error in zip(said[3:6], errors, strict=True):
+    for bad, error in zip(answer[3:6], errors, strict=True):
         assert error in bad["error"] and bad["continuation"] == "" == bad["prompt"]
     assert run.predict([]) == []
 
@@ -68,7 +68,7 @@ def test_many_prompts_are_answered_in_their_order(run, monkeypatch):
     at_once = run.predict(prompts, length=8)
     monkeypatch.setattr(serve, "BATCH", 2)
     assert run.predict(prompts, length=8) == at_once
-    assert [said["prompt"] for said in at_once] == prompts
+    assert [answer["prompt"] for answer in at_once] == prompts
 
 
 def test_the_stop_text_may_be_written_as_in_a_shell():
@@ -80,10 +80,10 @@ def test_the_stop_text_may_be_written_as_in_a_shell():
 
 def test_the_terminal_shows_the_prompt_and_the_text_as_it_comes(run, tmp_path):
     options = {"length": 150, "seed": 3}
-    (said,) = run.predict(["hello"], **options)
+    (answer,) = run.predict(["hello"], **options)
     parts = list(serve.terminal_parts(run, ["hello"], options))
     assert len(parts) > 4 and parts[0] == "hello" and parts[-1] == "\n"
-    assert "".join(parts[1:-1]) == said["continuation"]
+    assert "".join(parts[1:-1]) == answer["continuation"]
 
     files = [tmp_path / "gone.txt", tmp_path / "a.txt"]
     files[1].write_text("hello")
@@ -91,24 +91,26 @@ def test_the_terminal_shows_the_prompt_and_the_text_as_it_comes(run, tmp_path):
     with pytest.raises(UserError, match="gone.txt: .* No such file"):
         for part in serve.terminal_parts(run, files, options):
             shown.append(part)
-    assert "".join(shown) == f"==> {files[1]} <==\nhello{said['continuation']}\n"
+    assert "".join(shown) == f"==> {files[1]} <==\nhello{answer['continuation']}\n"
     with pytest.raises(UserError, match="at least one character"):
         list(serve.terminal_parts(run, [""], options))
 
 
 def test_evaluate_gives_the_loss_in_three_units(run):
-    told = run.evaluate()
+    response = run.evaluate()
     test = data.load_data(run.config).test
     tokens = test.ids[None]
     reset = np.arange(len(test))[None] == 0
     states = {"level_0_h": np.zeros((1, 16), "float32")}
     logits = run.model({"tokens": tokens, "reset": reset, **states})["logits"][0]
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(test.ids[1:], logits[:-1])
-    np.testing.assert_allclose(told["nats"], np.mean(losses), rtol=1e-4)
-    np.testing.assert_allclose(told["bits"], told["nats"] / math.log(2))
-    np.testing.assert_allclose(told["perplexity"], math.exp(told["nats"]))
-    assert told["measured_on"] == "validation" and told["characters"] == len(test)
-    assert run.metrics == told
+    np.testing.assert_allclose(response["nats"], np.mean(losses), rtol=1e-4)
+    np.testing.assert_allclose(response["bits"], response["nats"] / math.log(2))
+    np.testing.assert_allclose(response["perplexity"], math.exp(response["nats"]))
+    assert response["measured_on"] == "validation" and response["characters"] == len(
+        test
+    )
+    assert run.metrics == response
 
 
 def test_other_data_is_measured_in_the_characters_of_the_model(run, tmp_path):

@@ -37,7 +37,7 @@ def by_hand(run, line):
     run through all that stands before it."""
     words = run.assets
     ids = [words.end, *words.ids(line.split()), words.end]
-    told = []
+    response = []
     for t in range(1, len(ids)):
         inputs = {
             "tokens": np.array([ids[:t]], np.int32),
@@ -46,22 +46,22 @@ def by_hand(run, line):
             "level_0_c": np.zeros((1, 64), np.float32),
         }
         logits = np.array(run.model(inputs)["logits"])[0, -1].astype(np.float64)
-        told.append(logits[ids[t]] - np.log(np.sum(np.exp(logits))))
-    return told
+        response.append(logits[ids[t]] - np.log(np.sum(np.exp(logits))))
+    return response
 
 
 def test_a_score_is_the_sum_over_words_and_the_end(run):
     lines = [GOOD, "the dog", "an unheard zebra .", GOOD + " " + GOOD * 9]
     scores = run.predict(["\n".join([*lines, "", "  "])], score=True)
-    assert [said["line"] for said in scores] == lines
-    for line, said in zip(lines[:3], scores, strict=False):
+    assert [answer["line"] for answer in scores] == lines
+    for line, answer in zip(lines[:3], scores, strict=False):
         expected = by_hand(run, line)
-        assert said["log_prob"] == pytest.approx(sum(expected), rel=1e-4)
-        assert said["length"] == len(expected)
-        assert said["perplexity"] == pytest.approx(
+        assert answer["log_prob"] == pytest.approx(sum(expected), rel=1e-4)
+        assert answer["length"] == len(expected)
+        assert answer["perplexity"] == pytest.approx(
             math.exp(-sum(expected) / len(expected)), rel=1e-4
         )
-    assert [said["unknown"] for said in scores[:3]] == [0, 0, 3]
+    assert [answer["unknown"] for answer in scores[:3]] == [0, 0, 3]
     assert scores[3]["log_prob"] < scores[0]["log_prob"]
 
 
@@ -70,8 +70,8 @@ def test_scores_are_what_evaluate_measures(run):
         data.streams([[line.split() for line in (GOOD, BAD)]], run.assets, "sentence")
     )
     scores = run.predict([f"{GOOD}\n{BAD}"], score=True)
-    nats = -sum(said["log_prob"] for said in scores)
-    tokens = sum(said["length"] for said in scores)
+    nats = -sum(answer["log_prob"] for answer in scores)
+    tokens = sum(answer["length"] for answer in scores)
     figures = run.evaluate(text)
     assert figures["tokens"] == tokens
     assert figures["nats"] == pytest.approx(nats / tokens, rel=1e-4)
@@ -82,8 +82,8 @@ def test_rank_puts_the_likelier_first(run, tmp_path):
     shuffled = "hungry . the boats were old cat the already saw which , was ,"
     path.write_text(f"{shuffled}\n{BAD}\n{GOOD}\n")
     ranked = run.predict([path], rank=True)
-    assert [said["line"] for said in ranked] == [GOOD, BAD, shuffled]
-    scores = [said["rank_score"] for said in ranked]
+    assert [answer["line"] for answer in ranked] == [GOOD, BAD, shuffled]
+    scores = [answer["rank_score"] for answer in ranked]
     assert scores == sorted(scores, reverse=True)
     shown = "".join(serve.terminal_parts(run, [path], {"rank": True})).splitlines()
     assert [line.split(maxsplit=5)[5] for line in shown[1:]] == [
@@ -108,11 +108,11 @@ def test_unknown_words_share_their_probability():
 def test_continuations_are_sentences(run):
     prompts = ["the cat , which", "", "the dog was old .\nthe cats"]
     some = run.predict(prompts, temperature=0, length=40)
-    for said, prompt in zip(some, prompts, strict=True):
-        assert said["prompt"] == prompt and said["ok"]
-        assert said["continuation"].endswith(".")
-        assert "<EOS>" not in said["continuation"]
-        assert said["length"] < 40
+    for answer, prompt in zip(some, prompts, strict=True):
+        assert answer["prompt"] == prompt and answer["ok"]
+        assert answer["continuation"].endswith(".")
+        assert "<EOS>" not in answer["continuation"]
+        assert answer["length"] < 40
     (longer,) = run.predict(prompts[:1], temperature=0, length=40, stop=False)
     assert longer["length"] == 40
     assert longer["continuation"].startswith(some[0]["continuation"] + " <EOS>")
@@ -128,28 +128,28 @@ def test_a_draw_depends_on_its_seed_alone(run):
 
 
 def test_the_terminal_shows_prompt_and_continuation(run):
-    (said,) = run.predict(["the cat"])
+    (answer,) = run.predict(["the cat"])
     assert "".join(serve.terminal_parts(run, ["the cat"], {})) == (
-        f"the cat {said['continuation']}\n"
+        f"the cat {answer['continuation']}\n"
     )
 
 
 def test_a_missing_file_spoils_no_other(run, tmp_path):
     for options in ({}, {"score": True}):
         answers = run.predict([tmp_path / "none", "the cat"], **options)
-        assert sorted(said["ok"] for said in answers) == [False, True]
+        assert sorted(answer["ok"] for answer in answers) == [False, True]
         with pytest.raises(UserError, match="No such file"):
             list(serve.terminal_parts(run, [tmp_path / "none"], options))
 
 
 def test_export_scores_and_steps_alike(run, signatures):
     lines = [GOOD, BAD, "", "an unheard zebra"]
-    told = signatures["score"](text=tf.constant(lines))
+    response = signatures["score"](text=tf.constant(lines))
     here = run.predict(["\n".join(lines)], score=True)
     for key in ("log_prob", "length", "unknown", "rank_score"):
-        got = told[key].numpy()[[0, 1, 3]]
+        got = response[key].numpy()[[0, 1, 3]]
         np.testing.assert_allclose(got, [s[key] for s in here], rtol=1e-4)
-    assert told["length"][2] == 1  # <EOS> alone
+    assert response["length"][2] == 1  # <EOS> alone
 
     # What each token adds to the text: the parts joined are the text.
     sentence = "the cat has slept, it seems."
@@ -208,5 +208,5 @@ def test_a_model_of_one_hot_words_and_two_levels():
     config = tiny().__class__(embedding=0, tied=False, levels=2, units_rnn=4)
     keras.utils.set_random_seed(0)
     model = APP.model.build_model(config, words)
-    (said,) = serve.score_lines(model, words, ["a b a"])
-    assert said["length"] == 4 and -12 < said["log_prob"] < 0
+    (answer,) = serve.score_lines(model, words, ["a b a"])
+    assert answer["length"] == 4 and -12 < answer["log_prob"] < 0

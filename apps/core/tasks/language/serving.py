@@ -80,7 +80,7 @@ class Writing(NamedTuple):
     recent: Any
 
 
-class Speaker:
+class Sampler:
     """A language model that continues texts and says how probable they are.
 
     Args:
@@ -382,10 +382,10 @@ class Speaker:
 
 
 @functools.lru_cache(maxsize=4)
-def speaker(model, vocabulary, **options):
-    """A `Speaker`; the last ones are kept, because making the graph takes longer than
+def sampler(model, vocabulary, **options):
+    """A `Sampler`; the last ones are kept, because making the graph takes longer than
     writing a page."""
-    return Speaker(model, vocabulary, **options)
+    return Sampler(model, vocabulary, **options)
 
 
 def check_undrawn(options):
@@ -413,10 +413,10 @@ def signatures(model, vocabulary, start, top_k=0, top_p=1.0, stop=""):
         puts requests together fails those of different widths.
 
     Args:
-        as in `Speaker`.
+        as in `Sampler`.
     """
-    plain = Speaker(model, vocabulary, start, top_k, top_p, stop)
-    compiled = Speaker(model, vocabulary, start, top_k, top_p, stop, compiled=True)
+    plain = Sampler(model, vocabulary, start, top_k, top_p, stop)
+    compiled = Sampler(model, vocabulary, start, top_k, top_p, stop, compiled=True)
 
     def known(tokens):
         """Tokens that are none of the vocabulary's are the unknown one."""

@@ -12,8 +12,8 @@ def take(dataset, count):
 
 
 def test_every_example_once_per_pass():
-    seen = np.concatenate([i for _, i in take(index_batches(12, 5, seed=1), 12)])
-    passes = seen.reshape(5, 12)
+    visible = np.concatenate([i for _, i in take(index_batches(12, 5, seed=1), 12)])
+    passes = visible.reshape(5, 12)
     for order in passes:
         assert sorted(order) == list(range(12))
     assert len({tuple(order) for order in passes}) == 5, "two passes in one order"

@@ -83,8 +83,8 @@ def test_lengths_count_the_end():
 def test_decode_stops_at_the_first_end_or_padding():
     vocabulary = Vocabulary(["a", "red", "circle"])
     ids = tf.constant([[4, 5, 6, 3], [5, 3, 4, 4], [4, 0, 5, 3], [3, 4, 4, 4]])
-    said = vocabulary.decode(ids).numpy().tolist()
-    assert said == [b"a red circle", b"red", b"a", b""]
+    answer = vocabulary.decode(ids).numpy().tolist()
+    assert answer == [b"a red circle", b"red", b"a", b""]
     beams = vocabulary.decode(tf.reshape(ids, [2, 2, 4]))
     assert beams.shape == (2, 2)
     assert vocabulary.decode(tf.zeros([0, 4], tf.int32)).shape == (0,)
@@ -95,12 +95,12 @@ def test_decode_undoes_encode(units):
     texts = ["Flagge: Österreich", "历史", "a-b c"]
     vocabulary = Vocabulary.build(texts, units)
     ids = vocabulary.encode(texts, max(vocabulary.lengths(texts)))
-    said = [s.decode() for s in vocabulary.decode(ids).numpy()]
-    assert said == vocabulary.canonical(texts)
+    answer = [s.decode() for s in vocabulary.decode(ids).numpy()]
+    assert answer == vocabulary.canonical(texts)
     if units == "words":
-        assert said == ["flagge österreich", "历史", "ab c"]
+        assert answer == ["flagge österreich", "历史", "ab c"]
     else:
-        assert said == ["flaggeösterreich", "历史", "abc"]
+        assert answer == ["flaggeösterreich", "历史", "abc"]
 
 
 def test_json_round_trip():

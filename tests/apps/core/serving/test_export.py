@@ -214,7 +214,7 @@ def fields(message):
     return found
 
 
-def asked(record):
+def requested(record):
     """The signature and the inputs, arrays, of a PredictionLog's bytes."""
     ((six, log),) = fields(record)
     ((one, request),) = fields(log)
@@ -235,7 +235,7 @@ def test_warm_up_asks_every_signature_but_xla_in_every_batch_size(tmp_path):
     loaded = tf.saved_model.load(str(folder))
     replayed = []
     for record in records(folder):
-        signature, inputs = asked(record)
+        signature, inputs = requested(record)
         function = loaded.signatures[signature]
         specs = function.structured_input_signature[1]
         assert inputs.keys() == specs.keys()
@@ -264,7 +264,7 @@ def test_warm_up_is_read_by_tf_serving(tmp_path):
         assert log.WhichOneof("log_type") == "predict_log"
         request = log.predict_log.request
         assert log.ByteSize() == len(record), "something it does not know"
-        signature, inputs = asked(record)
+        signature, inputs = requested(record)
         assert request.model_spec.signature_name == signature
         assert request.inputs.keys() == inputs.keys()
         for name, value in request.inputs.items():
@@ -277,7 +277,7 @@ def test_warm_up_of_a_long_request(folder, tmp_path):
     functions = signatures(lambda lengths: lengths, None, None, None)
     warm_up.write_warm_up(tmp_path, functions, {"text": [text]}, [1])
     (record,) = records(tmp_path)
-    assert asked(record)[1]["text"].tolist() == [text.encode()]
+    assert requested(record)[1]["text"].tolist() == [text.encode()]
 
 
 # What a server reads beside the models
@@ -398,10 +398,10 @@ def test_a_label_that_no_address_can_hold_is_an_error(tmp_path, label):
 def test_batching_file(folder):
     """No package has the message BatchingParameters; see serving's session_bundle."""
     text = (folder.parents[1] / "batching.config").read_text("utf-8")
-    told = server.parse(text)
-    sizes = [int(value) for key, value in told if key == "allowed_batch_sizes"]
+    response = server.parse(text)
+    sizes = [int(value) for key, value in response if key == "allowed_batch_sizes"]
     assert sizes == list(server.BATCH_SIZES) == sorted(set(sizes))
-    numbers = {key: value[0][1] for key, value in told if isinstance(value, list)}
+    numbers = {key: value[0][1] for key, value in response if isinstance(value, list)}
     assert int(numbers["max_execution_batch_size"]) == sizes[-1]
     assert int(numbers["max_batch_size"]) >= sizes[-1]
     assert numbers["enable_large_batch_splitting"] == "true"

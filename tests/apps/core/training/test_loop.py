@@ -153,14 +153,14 @@ def test_a_part_that_only_training_has(tmp_path):
     model = build()
     model.baseline = keras.layers.Dense(1)
     model.baseline.build((None, 2))
-    seen = []
+    visible = []
 
     def score():
-        seen.append(model.get_weights())
-        return {"val_score": -float(len(seen))}
+        visible.append(model.get_weights())
+        return {"val_score": -float(len(visible))}
 
     loop.train(model, batches, STEPS, 2, tmp_path, score)
-    assert_equal(model.get_weights(), seen[0])
+    assert_equal(model.get_weights(), visible[0])
 
 
 def test_kill_and_resume(uninterrupted, tmp_path):
@@ -198,19 +198,19 @@ def test_resume_when_all_rounds_are_done_changes_nothing(uninterrupted):
 
 def test_ctrl_c_keeps_the_best_weights(tmp_path):
     model = build()
-    seen = []
+    visible = []
 
     def score():
-        seen.append(model.get_weights())
-        if len(seen) == 3:
+        visible.append(model.get_weights())
+        if len(visible) == 3:
             signal.raise_signal(signal.SIGINT)
-        return {"val_score": -float(len(seen))}  # the first round is the best
+        return {"val_score": -float(len(visible))}  # the first round is the best
 
     with pytest.raises(KeyboardInterrupt):
         loop.train(model, batches, STEPS, ROUNDS, tmp_path, score)
-    assert_equal(model.get_weights(), seen[0])
+    assert_equal(model.get_weights(), visible[0])
     best = keras.models.load_model(tmp_path / "model.keras", compile=False)
-    assert_equal(best.get_weights(), seen[0])
+    assert_equal(best.get_weights(), visible[0])
     assert rounds_done(tmp_path) == 2
     assert not list(tmp_path.glob("**/.writing-*"))
 

@@ -11,7 +11,7 @@ from saccade.apps.core.errors import UserError
 from saccade.apps.core.inputs.characters import Characters
 from saccade.apps.core.tasks.language import serving
 from saccade.apps.core.tasks.language.model import build_language_model
-from saccade.apps.core.tasks.language.serving import PIECE, Speaker
+from saccade.apps.core.tasks.language.serving import PIECE, Sampler
 from saccade.layers import decoding
 
 CHARACTERS = Characters("\nabcdefg äß語")
@@ -42,25 +42,25 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def speaker(model):
-    return Speaker(model, CHARACTERS, START)
+def sampler(model):
+    return Sampler(model, CHARACTERS, START)
 
 
-def ask(speaker, text, temperature=1.0, length=100, seed=0):
+def send(sampler, text, temperature=1.0, length=100, seed=0):
     """Continuations as list of str; one number is for all rows."""
     rows = len(text)
 
     def column(value, dtype):
         return tf.constant(np.broadcast_to(np.array(value, dtype), rows))
 
-    told = speaker.respond(
+    response = sampler.respond(
         tf.constant([t.encode() if isinstance(t, str) else t for t in text], tf.string),
         column(temperature, "float32"),
         column(length, "int32"),
         column(seed, "int32"),
     )
-    texts = [t.decode() for t in told["continuation"].numpy()]
-    assert [len(t) for t in texts] == told["length"].numpy().tolist()
+    texts = [t.decode() for t in response["continuation"].numpy()]
+    assert [len(t) for t in texts] == response["length"].numpy().tolist()
     return texts
 
 
@@ -74,9 +74,9 @@ def run(model):
         if states is None:
             states = {n: np.zeros((len(tokens), 12), "float32") for n in names}
         inputs = {"tokens": tf.constant(tokens), "reset": tf.constant(reset)}
-        told = graph({**inputs, **{n: tf.constant(states[n]) for n in names}})
-        told = {name: np.array(value) for name, value in told.items()}
-        return told.pop("logits"), told
+        response = graph({**inputs, **{n: tf.constant(states[n]) for n in names}})
+        response = {name: np.array(value) for name, value in response.items()}
+        return response.pop("logits"), response
 
     return run
 
@@ -89,7 +89,7 @@ def by_hand(run, prompt, temperature, length, seed):
     """The definition: a Python loop over the model, a token at a time."""
     ids = CHARACTERS.ids(prompt)[None] if prompt else np.array([[START]])
     logits, states = run(ids, begins(ids))
-    said = ""
+    answer = ""
     for t in range(length):
         logits = logits[0, -1]
         logits[CHARACTERS.unknown] = -1e9
@@ -100,9 +100,9 @@ def by_hand(run, prompt, temperature, length, seed):
             token = np.argmax(np.cumsum(chances) > draw * chances.sum())
         else:
             token = np.argmax(logits)
-        said += CHARACTERS.own[token - 1]
+        answer += CHARACTERS.own[token - 1]
         logits, states = run(np.array([[token]]), np.array([[False]]), states)
-    return said
+    return answer
 
 
 PROMPTS = ["", "a", "語 äß", "abc " * 18]
@@ -111,20 +111,20 @@ LENGTHS = [70, 1, 0, 90]
 SEEDS = [3, -1, 2, 2**31 - 1]
 
 
-def test_one_graph_equals_a_python_loop(run, speaker):
+def test_one_graph_equals_a_python_loop(run, sampler):
     """Each prompt with its own temperature, length and seed; one is empty."""
     rows = zip(PROMPTS, TEMPERATURES, LENGTHS, SEEDS, strict=True)
     expected = [by_hand(run, *row) for row in rows]
     assert len(set(expected[3])) > 5, "nothing to compare"
-    assert ask(speaker, PROMPTS, TEMPERATURES, LENGTHS, SEEDS) == expected
+    assert send(sampler, PROMPTS, TEMPERATURES, LENGTHS, SEEDS) == expected
 
 
 def test_xla_writes_the_same():
     model = build(cell="lstm", levels=1, embedding=12, tied=True)
-    plain = Speaker(model, CHARACTERS, START)
-    compiled = Speaker(model, CHARACTERS, START, compiled=True)
+    plain = Sampler(model, CHARACTERS, START)
+    compiled = Sampler(model, CHARACTERS, START, compiled=True)
     rows = PROMPTS, TEMPERATURES, LENGTHS, SEEDS
-    assert ask(compiled, *rows) == ask(plain, *rows)
+    assert send(compiled, *rows) == send(plain, *rows)
     texts = tf.constant(["", "a", "abc", "ab" * 100])
     np.testing.assert_allclose(
         compiled.respond_score(texts)["log_prob"],
@@ -133,94 +133,94 @@ def test_xla_writes_the_same():
     )
 
 
-def test_a_row_depends_on_nothing_but_itself(speaker):
-    together = ask(speaker, PROMPTS, TEMPERATURES, LENGTHS, SEEDS)
+def test_a_row_depends_on_nothing_but_itself(sampler):
+    together = send(sampler, PROMPTS, TEMPERATURES, LENGTHS, SEEDS)
     order = [2, 0, 3]
     some = [[x[i] for i in order] for x in (PROMPTS, TEMPERATURES, LENGTHS, SEEDS)]
-    assert ask(speaker, *some) == [together[i] for i in order]
-    (longer,) = ask(speaker, PROMPTS[3:], TEMPERATURES[3], 110, SEEDS[3])
+    assert send(sampler, *some) == [together[i] for i in order]
+    (longer,) = send(sampler, PROMPTS[3:], TEMPERATURES[3], 110, SEEDS[3])
     assert longer[:90] == together[3]
-    (other,) = ask(speaker, PROMPTS[3:], TEMPERATURES[3], 90, 7)
+    (other,) = send(sampler, PROMPTS[3:], TEMPERATURES[3], 90, 7)
     assert other != together[3]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_streamed_parts_are_the_whole(speaker, temperature):
-    parts = list(speaker.stream("abc", temperature, 2 * PIECE + 5, 4))
+def test_streamed_parts_are_the_whole(sampler, temperature):
+    parts = list(sampler.stream("abc", temperature, 2 * PIECE + 5, 4))
     assert [len(part) for part in parts] == [PIECE, PIECE, 5]
-    assert ["".join(parts)] == ask(speaker, ["abc"], temperature, 2 * PIECE + 5, 4)
-    assert list(speaker.stream("abc", 1.0, 0, 0)) == []
+    assert ["".join(parts)] == send(sampler, ["abc"], temperature, 2 * PIECE + 5, 4)
+    assert list(sampler.stream("abc", 1.0, 0, 0)) == []
 
 
-def test_a_text_ends_before_the_stop_text(model, speaker):
+def test_a_text_ends_before_the_stop_text(model, sampler):
     length = 3 * PIECE
-    (whole,) = ask(speaker, ["abc"], 1.0, length, 5)
+    (whole,) = send(sampler, ["abc"], 1.0, length, 5)
     # One inside of a piece, and one that two pieces share.
     for place in (10, PIECE - 1):
         stop = whole[place : place + 3]
-        stopping = Speaker(model, CHARACTERS, START, stop=stop)
+        stopping = Sampler(model, CHARACTERS, START, stop=stop)
         expected = whole[: whole.index(stop)]
-        assert ask(stopping, ["abc"], 1.0, length, 5) == [expected]
+        assert send(stopping, ["abc"], 1.0, length, 5) == [expected]
         assert "".join(stopping.stream("abc", 1.0, length, 5)) == expected
     # What the prompt says does not stop it, nor what would come after the end.
-    assert len(ask(stopping, ["abc" + stop], 1.0, 2, 5)[0]) == 2
+    assert len(send(stopping, ["abc" + stop], 1.0, 2, 5)[0]) == 2
     end = whole.index(stop)
-    assert ask(stopping, ["abc"], 1.0, end + 2, 5) == [whole[: end + 2]]
+    assert send(stopping, ["abc"], 1.0, end + 2, 5) == [whole[: end + 2]]
     with pytest.raises(UserError, match="never seen"):
-        Speaker(model, CHARACTERS, START, stop="a?")
+        Sampler(model, CHARACTERS, START, stop="a?")
 
 
-def test_top_k_and_top_p(model, run, speaker):
-    greedy = ask(speaker, ["abc"], 0.0, 80)
+def test_top_k_and_top_p(model, run, sampler):
+    greedy = send(sampler, ["abc"], 0.0, 80)
     for options in ({"top_k": 1}, {"top_p": 0.0}):
-        assert ask(Speaker(model, CHARACTERS, START, **options), ["abc"], 1.0, 80) == (
+        assert send(Sampler(model, CHARACTERS, START, **options), ["abc"], 1.0, 80) == (
             greedy
         )
-    three = Speaker(model, CHARACTERS, START, top_k=3)
-    ids = CHARACTERS.ids("abc" + ask(three, ["abc"], 5.0, 40)[0])
+    three = Sampler(model, CHARACTERS, START, top_k=3)
+    ids = CHARACTERS.ids("abc" + send(three, ["abc"], 5.0, 40)[0])
     logits = run(ids[None], begins(ids[None]))[0][0]
     logits[:, CHARACTERS.unknown] = -np.inf
     ranks = [(row > row[i]).sum() for row, i in zip(logits, ids[1:], strict=False)]
     assert set(ranks[2:]) == {0, 1, 2}
     # More than there are: all.
-    many = Speaker(model, CHARACTERS, START, top_k=500)
-    assert ask(many, ["abc"], 1.0, 20) == ask(speaker, ["abc"], 1.0, 20)
+    many = Sampler(model, CHARACTERS, START, top_k=500)
+    assert send(many, ["abc"], 1.0, 20) == send(sampler, ["abc"], 1.0, 20)
 
 
-def test_requests_that_make_no_sense_have_a_defined_answer(model, speaker):
-    greedy, likely = ask(speaker, ["abc"] * 2, [0.0, 1e-6], 20)
+def test_requests_that_make_no_sense_have_a_defined_answer(model, sampler):
+    greedy, likely = send(sampler, ["abc"] * 2, [0.0, 1e-6], 20)
     assert greedy == likely
     for temperature in (-1.0, float("nan"), 1e-45):
-        assert ask(speaker, ["abc"], temperature, 20) == [greedy]
-    assert len(set(ask(speaker, ["abc"], float("inf"), 200)[0])) == len(CHARACTERS.own)
-    assert ask(speaker, ["abc"] * 2, 1.0, [-5, 0]) == ["", ""]
-    assert ask(speaker, []) == []
+        assert send(sampler, ["abc"], temperature, 20) == [greedy]
+    assert len(set(send(sampler, ["abc"], float("inf"), 200)[0])) == len(CHARACTERS.own)
+    assert send(sampler, ["abc"] * 2, 1.0, [-5, 0]) == ["", ""]
+    assert send(sampler, []) == []
     # What the model does not know, it never writes.
     weights = model.get_weights()
     bias = weights[-1].copy()
     bias[CHARACTERS.unknown] = 1e4
     model.set_weights([*weights[:-1], bias])
     try:
-        told = ask(speaker, [b"\xff\xfe", b"\0", "?"], [0.0, 1.0, 1.0], 50)
+        response = send(sampler, [b"\xff\xfe", b"\0", "?"], [0.0, 1.0, 1.0], 50)
     finally:
         model.set_weights(weights)
-    assert set("".join(told)) <= set(CHARACTERS.own)
+    assert set("".join(response)) <= set(CHARACTERS.own)
 
 
-def test_of_a_long_prompt_the_end_is_read(speaker, monkeypatch):
+def test_of_a_long_prompt_the_end_is_read(sampler, monkeypatch):
     monkeypatch.setattr(serving, "LONGEST_PROMPT", 10)
     monkeypatch.setattr(serving, "LONGEST", 30)
-    fresh = Speaker(speaker.model, CHARACTERS, START)
-    told = ask(fresh, ["ab" * 100, "abab", ""], 1.0, 1000)
-    assert [len(t) for t in told] == [30, 30, 30]
-    assert told == ask(speaker, ["ab" * 5, "abab", ""], 1.0, 30)
+    fresh = Sampler(sampler.model, CHARACTERS, START)
+    response = send(fresh, ["ab" * 100, "abab", ""], 1.0, 1000)
+    assert [len(t) for t in response] == [30, 30, 30]
+    assert response == send(sampler, ["ab" * 5, "abab", ""], 1.0, 30)
 
 
-def test_score_is_the_sum_of_the_log_probabilities(run, speaker):
+def test_score_is_the_sum_of_the_log_probabilities(run, sampler):
     texts = ["", "g", "ab", "語 äß\n?", "abc dg " * 20]
-    told = speaker.respond_score(tf.constant(texts))
-    assert told["length"].numpy().tolist() == [len(t) for t in texts]
-    for text, log_prob in zip(texts, told["log_prob"].numpy(), strict=True):
+    response = sampler.respond_score(tf.constant(texts))
+    assert response["length"].numpy().tolist() == [len(t) for t in texts]
+    for text, log_prob in zip(texts, response["log_prob"].numpy(), strict=True):
         ids = CHARACTERS.ids(text)
         if len(ids) < 2:
             assert log_prob == 0.0
@@ -229,20 +229,20 @@ def test_score_is_the_sum_of_the_log_probabilities(run, speaker):
         log_probs = tf.nn.log_softmax(logits[0]).numpy()
         expected = log_probs[np.arange(len(ids) - 1), ids[1:]].sum()
         np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
-    none = speaker.respond_score(tf.constant([], tf.string))
+    none = sampler.respond_score(tf.constant([], tf.string))
     assert none["log_prob"].shape == none["length"].shape == (0,)
 
 
-def test_step_by_step_is_the_model(model, run, speaker):
+def test_step_by_step_is_the_model(model, run, sampler):
     functions = serving.signatures(model, CHARACTERS, START)
-    states = [tf.fill([2, 12], 9.0) for _ in speaker.names]  # A reset wipes them out.
+    states = [tf.fill([2, 12], 9.0) for _ in sampler.names]  # A reset wipes them out.
     ids = np.array([CHARACTERS.ids("abc"), CHARACTERS.ids("語 ä")])
     got = []
     for t in range(3):
         reset = tf.constant([t == 0, t == 0])
-        told = functions["step"](tf.constant(ids[:, t]), reset, *states)
-        states = [told[name] for name in speaker.names]
-        got.append(told["logits"])
+        response = functions["step"](tf.constant(ids[:, t]), reset, *states)
+        states = [response[name] for name in sampler.names]
+        got.append(response["logits"])
     whole, _ = run(ids, begins(ids))
     np.testing.assert_allclose(np.stack(got, 1), whole, rtol=1e-4, atol=1e-5)
     # A token that is none is the unknown one.
@@ -258,9 +258,12 @@ def test_step_by_step_is_the_model(model, run, speaker):
 
 def test_encode_and_decode_signatures(model):
     functions = serving.signatures(model, CHARACTERS, START)
-    told = functions["encode"](tf.constant(["語a", ""]))
-    assert told["tokens"].numpy().tolist() == [CHARACTERS.ids("語a").tolist(), [0, 0]]
-    assert told["length"].numpy().tolist() == [2, 0]
+    response = functions["encode"](tf.constant(["語a", ""]))
+    assert response["tokens"].numpy().tolist() == [
+        CHARACTERS.ids("語a").tolist(),
+        [0, 0],
+    ]
+    assert response["length"].numpy().tolist() == [2, 0]
     tokens = tf.constant([1, 99, -1])
     texts = functions["decode"](tf.constant([-1, 1, 99]), tokens)["text"].numpy()
     assert [text.decode() for text in texts] == ["\n", "\ufffd", "\ufffd"]

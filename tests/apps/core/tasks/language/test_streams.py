@@ -203,12 +203,12 @@ def test_carried_state_equals_one_long_call(cell, levels):
     assert list(carrier.carried) == state_names(model)
     assert len(state_names(model)) == levels * (2 if cell == "lstm" else 1)
     never = np.zeros((2, 4), bool)
-    said = [
+    answer = [
         carrier({"tokens": tokens[:, i : i + 4], "reset": never}) for i in (0, 4, 8)
     ]
     expected = whole(model, tokens)
     np.testing.assert_allclose(
-        np.concatenate(said, axis=1), expected["logits"], rtol=1e-5, atol=1e-6
+        np.concatenate(answer, axis=1), expected["logits"], rtol=1e-5, atol=1e-6
     )
     for name, state in carrier.carried.items():
         np.testing.assert_allclose(state, expected[name], rtol=1e-5, atol=1e-6)
@@ -269,13 +269,13 @@ def test_a_document_starts_as_if_it_were_alone(model):
     carrier = Carrier(model, 2)
     for i in (0, 4):
         now = slice(i, i + 4)
-        said = carrier({"tokens": tokens[:, now], "reset": reset[:, now]}).numpy()
+        answer = carrier({"tokens": tokens[:, now], "reset": reset[:, now]}).numpy()
     alone = whole(model, tokens[1:, 5:])
     goes_on = whole(model, tokens)
     close = {"rtol": 1e-5, "atol": 1e-6}
-    np.testing.assert_allclose(said[1:, 1:], alone["logits"], **close)
-    np.testing.assert_allclose(said[0], goes_on["logits"][0, 4:], **close)
-    np.testing.assert_allclose(said[1, 0], goes_on["logits"][1, 4], **close)
+    np.testing.assert_allclose(answer[1:, 1:], alone["logits"], **close)
+    np.testing.assert_allclose(answer[0], goes_on["logits"][0, 4:], **close)
+    np.testing.assert_allclose(answer[1, 0], goes_on["logits"][1, 4], **close)
     state = np.array(carrier.carried["level_0_h"])
     np.testing.assert_allclose(state[1:], alone["level_0_h"], **close)
     assert np.abs(state[1] - goes_on["level_0_h"][1]).max() > 0.01

@@ -64,10 +64,10 @@ def test_the_hello_toy_is_learnt(tmp_path):
     ],
 )
 def test_a_round_is_a_whole_number_of_calls(steps, rounds, steps_per_call, monkeypatch):
-    asked = dataclasses.replace(
+    requested = dataclasses.replace(
         settings.hello(), steps=steps, rounds=rounds, steps_per_call=steps_per_call
     )
-    config, carrier, per_round, got_rounds = planned_training(asked, monkeypatch)
+    config, carrier, per_round, got_rounds = planned_training(requested, monkeypatch)
     assert got_rounds == min(rounds, steps)
     assert per_round % config.steps_per_call == 0
     assert carrier.steps_per_execution == config.steps_per_call <= steps_per_call
@@ -84,8 +84,8 @@ def test_minutes_become_steps_before_the_first(monkeypatch):
     written = []
     monkeypatch.setattr(loop, "steps_for", lambda minutes, *_: int(60 * minutes))
     monkeypatch.setattr(loop, "train", lambda *_, **__: written.append("training"))
-    asked = dataclasses.replace(settings.hello(), steps=0, minutes=1.0, rounds=3)
-    _, config = fit(asked, "unused", planned=written.append)
+    requested = dataclasses.replace(settings.hello(), steps=0, minutes=1.0, rounds=3)
+    _, config = fit(requested, "unused", planned=written.append)
     assert config.steps == 60
     assert written == [config, "training"]
 
@@ -94,10 +94,10 @@ def test_minutes_become_steps_before_the_first(monkeypatch):
 def test_the_learning_rate_rises_and_falls_over_the_planned_steps(
     steps, warm_up, monkeypatch
 ):
-    asked = dataclasses.replace(settings.hello(), steps=steps)
-    _, carrier, *_ = planned_training(asked, monkeypatch)
+    requested = dataclasses.replace(settings.hello(), steps=steps)
+    _, carrier, *_ = planned_training(requested, monkeypatch)
     rates = [float(carrier.optimizer._learning_rate(step)) for step in range(steps + 1)]
-    peak = asked.learning_rate
+    peak = requested.learning_rate
     assert rates[0] == pytest.approx(peak / 20)
     assert max(rates) == pytest.approx(peak) == rates[warm_up]
     assert (np.diff(rates[warm_up:]) < 0).all()

@@ -21,7 +21,7 @@ def requests_of(name):
     return [*rows, {**rows[0], first: bad[2:3]}, good, mixed]
 
 
-def in_process(export, asked):
+def in_process(export, requested):
     """What TensorFlow answers here: a list of outputs by name."""
     serve = tf.saved_model.load(str(export)).signatures["serving_default"]
     specs = serve.structured_input_signature[1]
@@ -32,7 +32,7 @@ def in_process(export, asked):
                 **{key: tf.constant(request[key], specs[key].dtype) for key in specs}
             ).items()
         }
-        for request in asked
+        for request in requested
     ]
 
 
