@@ -7,6 +7,7 @@ from .products import multiply
 from .recurrent import (
     Recurrent,
     WrapperCell,
+    cast_all,
     current_memory,
     expect_cell,
     expect_mask,
@@ -70,7 +71,7 @@ class AttentionCell(WrapperCell):
         """What every step needs: values, their keys (projected once), mask."""
         self._expect_regions(memory.shape)
         expect_mask(self, "`memory_mask`", memory_mask, memory, "regions")
-        values = ops.cast(memory, self.compute_dtype)
+        values = ops.cast(memory, self.attention.compute_dtype)
         prepared = {"values": values, "keys": self.attention.project(values)}
         if memory_mask is not None:
             prepared["mask"] = ops.cast(memory_mask, "bool")
@@ -110,7 +111,7 @@ class AttentionCell(WrapperCell):
     def fast_step(self, multiply, x, states, weights, training=False):
         memory = current_memory(self)
         h = states[0] if isinstance(states, (list, tuple)) else states
-        context, looks, chosen = self.attention.attend(
+        attended = self.attention.attend(
             h,
             memory["values"],
             memory["keys"],
@@ -119,6 +120,7 @@ class AttentionCell(WrapperCell):
             weights=weights["attention"],
             multiply=multiply,
         )
+        context, looks, chosen = cast_all(attended, self.compute_dtype)
         seen = context
         if self.gate:
             seen = context * ops.sigmoid(

@@ -61,6 +61,10 @@ class Recurrent(keras.layers.RNN):
     the names that Keras fills in that case, and uses whichever is set. It passes
     its mask on to the next layer on every Keras version.
 
+    Dtypes: a layer and its cell each have a dtype policy, given by `dtype=` or the
+    global one. The cell computes by its own; what goes into the layer and what comes
+    out of it, outputs and states, has the layer's compute dtype.
+
     Args:
         cell: a cell (or a list of cells, stacked) with `call(inputs, states)`,
             `state_size` and `get_initial_state`.
@@ -131,8 +135,9 @@ class Recurrent(keras.layers.RNN):
 
     def get_initial_state(self, batch_size):
         if not self.trainable_state:
-            return super().get_initial_state(batch_size)
-        rows = ops.ones((batch_size, 1), self.cell.compute_dtype)
+            states = super().get_initial_state(batch_size)
+            return cast_all(states, self.compute_dtype)
+        rows = ops.ones((batch_size, 1), self.compute_dtype)
         return [rows * ops.cast(s, rows.dtype) for s in self.first_states]
 
     def own_state(self, batch_size, memory=None, memory_mask=None):
@@ -165,6 +170,7 @@ class Recurrent(keras.layers.RNN):
         start = None
         if reset_mask is not None:
             start = self.own_state(ops.shape(sequences)[0], memory, memory_mask)
+            start = cast_all(start, self.cell.compute_dtype)
         token = _RESET.set((reset_mask, start))
         try:
             with memory_set(prepared), self._dropout_masks(sequences, initial_state):
@@ -274,7 +280,8 @@ class Recurrent(keras.layers.RNN):
             self.cell.draw_dropout_masks(ops.shape(inputs)[0])
         try:
             with memory_set(memory):
-                return self.cell(inputs, states, training=training)
+                result = self.cell(inputs, states, training=training)
+            return cast_all(result, self.compute_dtype)
         finally:
             # A mask that the cell kept would belong to a graph that has ended.
             forget_dropout_masks(self.cell)
@@ -471,7 +478,12 @@ class CellLayer(Recurrent):
 
 
 class WrapperCell(keras.layers.Layer):
-    """A cell around another cell: same states, same dropout, something added."""
+    """A cell around another cell: same states, same dropout, something added.
+
+    Each of the two computes by the dtype policy that it was made with. What the outer
+    one hands in, states included, is cast to the inner one's compute dtype, and what
+    it gets back to its own, as Keras does it between a layer and its cell.
+    """
 
     def __init__(self, cell, **kwargs):
         expect_cell(type(self).__name__, cell)
@@ -481,7 +493,8 @@ class WrapperCell(keras.layers.Layer):
         self.output_size = cell.output_size
 
     def get_initial_state(self, batch_size=None):
-        return self.cell.get_initial_state(batch_size=batch_size)
+        states = self.cell.get_initial_state(batch_size=batch_size)
+        return cast_all(states, self.compute_dtype)
 
     @property
     def may_be_fast(self):
@@ -497,12 +510,16 @@ class WrapperCell(keras.layers.Layer):
         return weights
 
     def inner_step(self, multiply, x, states, weights, training):
-        """The inner cell's step on a tuple of inputs that stand side by side."""
+        """The inner cell's step on a tuple of inputs that stand side by side, in the
+        inner cell's dtype; what it gives comes back in this cell's."""
+        x, states = cast_all((x, states), self.cell.compute_dtype)
         if not is_fast(self.cell):
-            return self.cell(ops.concatenate(x, axis=-1), states, training=training)
-        if not isinstance(self.cell, WrapperCell):  # which do it with their own cell
-            x = dropped(x, weights["input_mask"])
-        return self.cell.fast_step(multiply, x, states, weights, training)
+            result = self.cell(ops.concatenate(x, axis=-1), states, training=training)
+        else:
+            if not isinstance(self.cell, WrapperCell):  # which do it with their cell
+                x = dropped(x, weights["input_mask"])
+            result = self.cell.fast_step(multiply, x, states, weights, training)
+        return cast_all(result, self.compute_dtype)
 
     def draw_dropout_masks(self, batch_size):
         """Draw the inner cell's masks, one per sequence (variational dropout)."""
@@ -552,6 +569,11 @@ def is_fast(cell):
         if "call" in vars(kind):
             return False
     return False
+
+
+def cast_all(nest, dtype):
+    """Every tensor of a nest in this dtype."""
+    return tree.map_structure(lambda tensor: ops.cast(tensor, dtype), nest)
 
 
 def step_weight(cell, weight):
