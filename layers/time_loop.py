@@ -232,10 +232,21 @@ class _Loop:
         return [output, *last], arrays
 
     def with_gradient(self, *flat):
+        import tensorflow as tf
+
         results, arrays = self.forward(flat, keep=True)
+        eager = tf.executing_eagerly()
 
         def gradient(*upstream):
-            return _once(lambda *up: self.backward(flat, arrays, up), upstream)
+            kept = arrays
+            if eager and not tf.executing_eagerly():
+                # `tape.jacobian` runs this gradient in a graph, whose loop cannot
+                # read an eager TensorArray, which is a list: one that can.
+                kept = {
+                    name: [_refilled(array) for array in some]
+                    for name, some in arrays.items()
+                }
+            return _once(lambda *up: self.backward(flat, kept, up), upstream)
 
         return results, gradient
 
@@ -323,6 +334,19 @@ class _Loop:
             *(_or_zeros(d, w) for d, w in zip(sums.weights, weights, strict=True)),
             *(_or_zeros(d, m) for d, m in zip(sums.memory, memory, strict=True)),
         ]
+
+
+def _refilled(array):
+    """A TensorArray of this graph with the values of an eager one."""
+    import tensorflow as tf
+
+    values = array.stack()
+    return tf.TensorArray(
+        values.dtype,
+        tf.shape(values)[0],
+        element_shape=values.shape[1:],
+        clear_after_read=False,
+    ).unstack(values)
 
 
 def _write(arrays, t, values):

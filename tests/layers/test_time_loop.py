@@ -17,6 +17,7 @@ from saccade.layers import (
     ElmanCell,
     GRUCell,
     HardAttention,
+    Jordan,
     LSTMCell,
     Recurrent,
     products,
@@ -209,6 +210,62 @@ def test_gradients_of_gradients_are_refused_not_wrong():
     without = second(training=False)
     layer.fast = False
     np.testing.assert_allclose(second(training=True), without, atol=1e-5)
+
+
+JACOBIANS = {  # few and short, because TensorFlow takes seconds for each
+    "masked": (lambda: Elman(UNITS, return_sequences=True), None),
+    "jordan": (lambda: Jordan(UNITS, output_units=2), None),
+    "conditioned": (
+        lambda: Recurrent(ConditionedCell(LSTMCell(UNITS, peephole=True))),
+        VECTOR,
+    ),
+    "attention": (lambda: AttentionRNN(GRUCell(UNITS), BahdanauAttention(3)), REGIONS),
+}
+
+
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_jacobians_in_eager_mode(name):
+    """Those of TensorFlow's own gradient, which it takes where training is False."""
+    make, memory = JACOBIANS[name]
+    layer = make()
+    inputs = [SEQUENCES[:, 1:3]] if memory is None else [SEQUENCES[:, 1:3], memory]
+    inputs = [tf.constant(value) for value in inputs]
+    mask = MASKS["padded"][:, 1:3] if name == "masked" else None
+
+    def call(training):
+        read = {} if memory is None else {"memory": inputs[1]}
+        result = layer(inputs[0], mask=mask, training=training, **read)
+        return result["outputs"] if isinstance(result, dict) else result
+
+    call(training=False)
+    randomise(layer)
+
+    def jacobians(training):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = call(training)
+        sources = [*inputs, *layer.trainable_variables]
+        return tape.jacobian(outputs, sources, unconnected_gradients="zero")
+
+    for got, expected in zip(jacobians(True), jacobians(False), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert np.abs(got).max() > 1e-3
+
+
+def test_a_jacobian_step_by_step():
+    """Without the vectorised form, and one matrix for each row."""
+    layer = randomise_built(LSTM(UNITS))
+    x = tf.constant(SEQUENCES[:, :2])
+    results = []
+    for training, vectorised in ((True, True), (True, False), (False, True)):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            outputs = layer(x, training=training)
+        results.append(
+            tape.batch_jacobian(outputs, x, experimental_use_pfor=vectorised)
+        )
+    np.testing.assert_allclose(results[0], results[2], atol=1e-5)
+    np.testing.assert_allclose(results[1], results[2], atol=1e-5)
 
 
 def test_mixed_precision():
