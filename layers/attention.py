@@ -182,7 +182,9 @@ class HardAttention(BahdanauAttention):
         chosen = likeliest
         if training:
             batch = ops.shape(values)[0]
-            draws = keras.random.uniform((batch, 2), seed=self.seed_generator)
+            draws = keras.random.uniform(
+                (batch, 2), dtype="float32", seed=self.seed_generator
+            )
             # The region whose share of the cumulated distribution holds the draw.
             cumulated = ops.cumsum(ops.cast(weights, "float32"), axis=-1)
             drawn = ops.one_hot(

@@ -62,7 +62,9 @@ class ZoneoutCell(WrapperCell):
     def _zoned_out(self, rate, before, after, training):
         if not training:
             return rate * before + (1 - rate) * after
-        draws = keras.random.uniform(ops.shape(after), seed=self.seed_generator)
+        draws = keras.random.uniform(
+            ops.shape(after), dtype="float32", seed=self.seed_generator
+        )
         return ops.where(draws < rate, before, after)
 
     def get_config(self):
