@@ -8,6 +8,7 @@ import keras
 from keras import ops, tree
 
 from . import time_loop
+from .products import multiply
 
 _MEMORY = contextvars.ContextVar("saccade_memory", default=None)
 _RESET = contextvars.ContextVar("saccade_reset", default=(None, None))
@@ -181,28 +182,42 @@ class Recurrent(keras.layers.RNN):
             _RESET.reset(token)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
+        reset, _ = current_reset()
+        if keras.backend.backend() == "tensorflow":
+            if self.runs_fast() or reset is not None:
+                return self.own_loop(sequences, initial_state, mask, training)
+            return super().inner_loop(sequences, initial_state, mask, training)
+        self.expect_no_reset(reset)
+        if mask is None:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        return self._loop_with_output(sequences, initial_state, mask, training)
+
+    def runs_fast(self):
+        """Whether the sequence takes the fast loop."""
+        return self.fast and is_fast(self.cell) and not self.unroll
+
+    def expect_no_reset(self, reset):
+        """An error for a `reset_mask` on a backend without a loop of ours."""
+        if reset is not None:
+            raise NotImplementedError(
+                f"{type(self).__name__} '{self.name}' takes `reset_mask=` on the "
+                f"TensorFlow backend only; this is {keras.backend.backend()}. "
+                "Call it once per sequence instead."
+            )
+
+    def own_loop(self, sequences, initial_state, mask, training=False):
+        """`inner_loop` by the loop of `time_loop`; the outputs in the nest in which
+        `cell_step` gives them."""
         cell, prepared, (reset, start) = self.cell, _MEMORY.get(), current_reset()
-        fast = self.fast and is_fast(cell) and not self.unroll
-        if keras.backend.backend() != "tensorflow" or (not fast and reset is None):
-            if reset is not None:
-                raise NotImplementedError(
-                    f"{type(self).__name__} '{self.name}' takes `reset_mask=` on the "
-                    f"TensorFlow backend only; this is {keras.backend.backend()}. "
-                    "Call it once per sequence instead."
-                )
-            if mask is None or keras.backend.backend() == "tensorflow":
-                return super().inner_loop(sequences, initial_state, mask, training)
-            return self._loop_with_output(sequences, initial_state, mask, training)
+        fast = self.runs_fast()
         weights = _Numbers(cell.step_weights(training) if fast else None)
         memory = _Numbers(prepared)
 
         def step(multiply, x, states, weight_tensors, memory_tensors):
             with memory_set(memory.packed(memory_tensors)):
-                if not fast:
-                    output, states = cell(x, states, training=training)
-                    return output, tree.flatten(states)
-                now = weights.packed(weight_tensors)
-                return cell.fast_step(multiply, x, states, now, training)
+                now = weights.packed(weight_tensors) if fast else None
+                output, states = self.cell_step(multiply, x, states, now, training)
+                return output, tree.flatten(states)
 
         x = ops.swapaxes(ops.cast(sequences, cell.compute_dtype), 0, 1)
         if fast and not isinstance(cell, WrapperCell):  # which do it step by step
@@ -226,8 +241,19 @@ class Recurrent(keras.layers.RNN):
             hoist=self.hoist if fast else False,
         )
         if not self.return_sequences:
-            return outputs, outputs[:, None], states
-        return outputs[-1], ops.swapaxes(outputs, 0, 1), states
+            return outputs, tree.map_structure(lambda o: o[:, None], outputs), states
+        last = tree.map_structure(lambda o: o[-1], outputs)
+        outputs = tree.map_structure(lambda o: ops.swapaxes(o, 0, 1), outputs)
+        return last, outputs, states
+
+    def cell_step(self, multiply, x, states, weights, training):
+        """One step of the cell -> output, new states.
+
+        weights: what the cell's `step_weights` gave; None: the cell reads its own.
+        """
+        if weights is None:
+            return self.cell(x, states, training=training)
+        return self.cell.fast_step(multiply, x, states, weights, training)
 
     def _loop_with_output(self, sequences, initial_state, mask, training):
         """Keras' loop for masks on the other backends, where it takes the first state
@@ -280,7 +306,7 @@ class Recurrent(keras.layers.RNN):
             self.cell.draw_dropout_masks(ops.shape(inputs)[0])
         try:
             with memory_set(memory):
-                result = self.cell(inputs, states, training=training)
+                result = self.cell_step(multiply, inputs, states, None, training)
             return cast_all(result, self.compute_dtype)
         finally:
             # A mask that the cell kept would belong to a graph that has ended.

@@ -63,8 +63,8 @@ class Stacked(keras.layers.Layer):
         `(batch, units)` of the highest level, or `(batch, time, units)` with
         `return_sequences`; with `return_state` followed by the states of all levels,
         from the lowest to the highest, in one flat list (`split_states` gives them
-        back by level). Of what an AttentionCell gives, [h, context, weights], only h
-        goes to the next level and to the output. With `go_backwards` the outputs, and
+        back by level). Of an AttentionCell only h goes to the next level and to the
+        output. With `go_backwards` the outputs, and
         the mask that is passed on with them, stand in the order of reading.
 
     Raises:
@@ -170,7 +170,6 @@ class Stacked(keras.layers.Layer):
                 reset_mask=reset_mask,
                 **(read if _reads(level) else {}),
             )
-            y = _upwards(level, y)
             if self.residual and k > 0:
                 y = y + (x if level.return_sequences else x[:, -1])
             if level.go_backwards:  # The next level reads in its order.
@@ -199,7 +198,6 @@ class Stacked(keras.layers.Layer):
         for k, (level, old, prepared) in enumerate(parts):
             seen = x if k == 0 else self.between(x, training=training)
             y, new = level.step(seen, old, prepared, training)
-            y = _upwards(level, y)
             x = y + x if self.residual and k > 0 else y
             states += new
         return x, states
@@ -368,10 +366,3 @@ def _state_sizes(cell):
 def _reads(level):
     """Whether the level's cell reads a memory."""
     return hasattr(level.cell, "prepare_memory")
-
-
-def _upwards(level, output):
-    """What of a level's output goes on: of an AttentionCell's, h."""
-    if hasattr(level.cell, "parts"):
-        return level.cell.parts(output)["outputs"]
-    return output

@@ -328,6 +328,50 @@ def test_what_draws_inside_a_step_is_not_fast():
     assert issubclass(LSTM, CellLayer) and is_fast(LSTM(UNITS).cell)
 
 
+@pytest.mark.parametrize("own_gradient", [True, False])
+@pytest.mark.parametrize("mask", MASKS)
+def test_a_nest_of_outputs(mask, own_gradient):
+    """Each part as if it were the only output, all of them or the last, and the
+    gradients of all added."""
+    kernel = tf.constant(normal(FEATURES + UNITS, UNITS, seed=3))
+    x = tf.constant(np.swapaxes(SEQUENCES, 0, 1))
+    state = tf.constant(normal(BATCH, UNITS, seed=4))
+    real = None if MASKS[mask] is None else tf.constant(MASKS[mask].T)
+
+    def results(part, all_outputs):
+        def step(multiply, x, states, weights, memory):
+            h = tf.tanh(multiply(((x, states[0]), weights[0])))
+            output = {"h": h, "more": [h[:, :1] ** 2, tf.sin(x)]}
+            return output if part is None else tf.nest.flatten(output)[part], [h]
+
+        with tf.GradientTape() as tape:
+            tape.watch([x, state, kernel])
+            outputs, states = run(
+                step,
+                x,
+                [state],
+                [kernel],
+                mask=real,
+                all_outputs=all_outputs,
+                own_gradient=own_gradient,
+            )
+            value = tf.add_n([tf.reduce_sum(o) for o in tf.nest.flatten(outputs)])
+        gradients = tape.gradient(value, [x, state, kernel], None, "zero")
+        return outputs, [*states, *gradients]
+
+    for all_outputs in (True, False):
+        nest, (last, *gradients) = results(None, all_outputs)
+        assert nest.keys() == {"h", "more"} and len(nest["more"]) == 2
+        alone = [results(part, all_outputs) for part in range(3)]
+        for ours, (theirs, _) in zip(tf.nest.flatten(nest), alone, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        np.testing.assert_allclose(last, alone[0][1][0], atol=1e-6)
+        for i, gradient in enumerate(gradients):
+            expected = sum(rest[1 + i] for _, rest in alone)
+            np.testing.assert_allclose(gradient, expected, atol=1e-5)
+        assert np.abs(gradients[0]).max() > 0.1
+
+
 def test_a_kernel_from_elsewhere_is_an_error():
     kernel = tf.ones([FEATURES, UNITS])
 
