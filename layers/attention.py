@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from .cells import cast_all, step_weight
 from .masks import expect_mask
 from .products import multiply
 
@@ -72,15 +73,16 @@ class BahdanauAttention(keras.layers.Layer):
 
     def project(self, values):
         """Wk v + b for every region: (batch, L, D) -> (batch, L, U)."""
-        return ops.matmul(values, self.key_kernel) + self.bias
+        values = ops.cast(values, self.compute_dtype)
+        keys = ops.matmul(values, step_weight(self, self.key_kernel))
+        return keys + step_weight(self, self.bias)
 
     def step_weights(self):
-        """What `attend` reads, for a caller that looks many times."""
-
-        def cast(weight):
-            return ops.cast(weight, self.compute_dtype)
-
-        return {"query_kernel": cast(self.query_kernel), "score": cast(self.score)}
+        """The weights that `attend` reads, for a caller with many queries."""
+        return {
+            "query_kernel": step_weight(self, self.query_kernel),
+            "score": step_weight(self, self.score),
+        }
 
     def weigh(self, query, keys, values_mask=None, weights=None, multiply=multiply):
         """The attention weights (batch, L) for a query and projected keys.
@@ -90,6 +92,7 @@ class BahdanauAttention(keras.layers.Layer):
             multiply: what does the products; see `products.Multiply`.
         """
         weights = self.step_weights() if weights is None else weights
+        query, keys = cast_all((query, keys), self.compute_dtype)
         query = multiply((query, weights["query_kernel"]))[:, None, :]  # (batch, 1, U)
         # A sum, not a matrix product: rank 3 products with an unknown batch size
         # do not train inside a loop under XLA.
@@ -109,6 +112,7 @@ class BahdanauAttention(keras.layers.Layer):
         `weigh`.
         """
         weights = self.weigh(query, keys, values_mask, **products)
+        values = ops.cast(values, self.compute_dtype)
         context = products.get("multiply", multiply).mix(weights, values)
         return context, weights, weights
 
@@ -171,6 +175,7 @@ class HardAttention(BahdanauAttention):
 
     def attend(self, query, values, keys, values_mask=None, training=False, **products):
         weights = self.weigh(query, keys, values_mask, **products)
+        values = ops.cast(values, self.compute_dtype)
         regions = ops.shape(values)[1]
         likeliest = ops.one_hot(
             ops.argmax(weights, axis=-1), regions, dtype=self.compute_dtype
@@ -178,7 +183,9 @@ class HardAttention(BahdanauAttention):
         chosen = likeliest
         if training:
             batch = ops.shape(values)[0]
-            draws = keras.random.uniform((batch, 2), seed=self.seed_generator)
+            draws = keras.random.uniform(
+                (batch, 2), dtype="float32", seed=self.seed_generator
+            )
             # The region whose share of the cumulated distribution holds the draw.
             cumulated = ops.cumsum(ops.cast(weights, "float32"), axis=-1)
             drawn = ops.one_hot(

@@ -1,11 +1,26 @@
 """Attention inside the recurrent loop: look, then step."""
 
+import contextvars
+
 import keras
 from keras import ops, tree
 
-from .cells import WrapperCell, current_memory, expect_cell, memory_set, step_weight
+from .cells import (
+    WrapperCell,
+    cast_all,
+    current_memory,
+    current_reset,
+    expect_cell,
+    memory_set,
+    step_weight,
+)
 from .masks import expect_mask, expect_padded
+from .products import multiply
 from .recurrent import Recurrent
+
+# What the steps of the running call gave, by name: see `AttentionRNN.inner_loop`. A
+# context variable, because two threads may trace one layer at once.
+_STEPS = contextvars.ContextVar("saccade_attention_steps")
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -25,9 +40,9 @@ class AttentionCell(WrapperCell):
         attention: BahdanauAttention or HardAttention.
         gate: whether there is a gate beta.
 
-    Call through `AttentionRNN`. The output of a step is one tensor, because a Keras
-    loop returns one: [h, context, weights] side by side, and where HardAttention looked
-    behind them; `parts` splits it.
+    The output of a step is h, as a loop around any cell wants it: `Recurrent` and
+    `Stacked` give h alone. `AttentionRNN` also gives what `attend_and_step` returns
+    besides, context and weights.
     """
 
     def __init__(self, cell, attention, gate=True, **kwargs):
@@ -63,7 +78,7 @@ class AttentionCell(WrapperCell):
         """What every step needs: values, their keys (projected once), mask."""
         self._expect_regions(memory.shape)
         expect_mask(self, "`memory_mask`", memory_mask, memory, "regions")
-        values = ops.cast(memory, self.compute_dtype)
+        values = ops.cast(memory, self.attention.compute_dtype)
         prepared = {"values": values, "keys": self.attention.project(values)}
         if memory_mask is not None:
             prepared["mask"] = ops.cast(memory_mask, "bool")
@@ -96,9 +111,27 @@ class AttentionCell(WrapperCell):
         return weights
 
     def fast_step(self, multiply, x, states, weights, training=False):
+        result, states = self.attend_and_step(x, states, training, weights, multiply)
+        return result["outputs"], states
+
+    def attend_and_step(
+        self, x, states, training=False, weights=None, multiply=multiply
+    ):
+        """One step and all that it gives.
+
+        Args:
+            x, states, training: as in `call`, in the cell's compute dtype.
+            weights: what `step_weights` returned; read anew where it is None.
+            multiply: what does the products; see `products.Multiply`.
+
+        Returns:
+            a dict of outputs h `(batch, units)`, contexts `(batch, D)`, weights
+            `(batch, L)` and, for HardAttention, chosen `(batch, L)`; new states.
+        """
+        weights = self.step_weights(training) if weights is None else weights
         memory = current_memory(self)
         h = states[0] if isinstance(states, (list, tuple)) else states
-        context, looks, chosen = self.attention.attend(
+        attended = self.attention.attend(
             h,
             memory["values"],
             memory["keys"],
@@ -107,30 +140,19 @@ class AttentionCell(WrapperCell):
             weights=weights["attention"],
             multiply=multiply,
         )
-        seen = context
+        context, attention_weights, chosen = cast_all(attended, self.compute_dtype)
+        gated_context = context
         if self.gate:
-            seen = context * ops.sigmoid(
+            gated_context = context * ops.sigmoid(
                 multiply((h, weights["gate_kernel"]), bias=weights["gate_bias"])
             )
-        x = (ops.cast(x, seen.dtype), seen)
+        x = (ops.cast(x, gated_context.dtype), gated_context)
         with memory_set(memory.get("inner")):
             h, states = self.inner_step(multiply, x, states, weights["cell"], training)
-        looked = [looks, chosen] if self.attention.draws else [looks]
-        return ops.concatenate([h, context, *looked], axis=-1), states
-
-    def parts(self, output):
-        """The cell's output by its parts: outputs, contexts, weights, chosen."""
-        units, features = self.cell.output_size, self.context_size
-        weights = chosen = output[..., units + features :]
-        if self.attention.draws:
-            regions = ops.shape(output)[-1] - units - features
-            weights, chosen = weights[..., : regions // 2], chosen[..., regions // 2 :]
-        return {
-            "outputs": output[..., :units],
-            "contexts": output[..., units : units + features],
-            "weights": weights,
-            "chosen": chosen,
-        }
+        result = {"outputs": h, "contexts": context, "weights": attention_weights}
+        if self.attention.draws:  # Otherwise they are the weights.
+            result["chosen"] = chosen
+        return result, states
 
     def get_config(self):
         attention = keras.saving.serialize_keras_object(self.attention)
@@ -227,18 +249,23 @@ class AttentionRNN(Recurrent):
         expect_padded(self, sequences=sequences, memory=memory)
         if initial_state is None:
             initial_state = self.own_state(None, memory, memory_mask)
-        output, *states = super().call(
-            sequences,
-            initial_state=initial_state,
-            mask=mask,
-            training=training,
-            memory=memory,
-            memory_mask=memory_mask,
-            reset_mask=reset_mask,
-        )
-        result = self.cell.parts(output)
+        steps = {}
+        token = _STEPS.set(steps)
+        try:
+            outputs, *states = super().call(
+                sequences,
+                initial_state=initial_state,
+                mask=mask,
+                training=training,
+                memory=memory,
+                memory_mask=memory_mask,
+                reset_mask=reset_mask,
+            )
+        finally:
+            _STEPS.reset(token)
+        result = _with_chosen({**steps, "outputs": outputs})
         if mask is not None:
-            real = ops.cast(mask, output.dtype)[:, :, None]
+            real = ops.cast(mask, outputs.dtype)[:, :, None]
             if self.go_backwards:  # The outputs stand in the order of reading.
                 real = ops.flip(real, axis=1)
             result["weights"] = result["weights"] * real
@@ -246,6 +273,44 @@ class AttentionRNN(Recurrent):
         if self.penalty:
             self.add_loss(self._doubly_stochastic(result["weights"], memory_mask))
         return {**result, "states": states}
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Keras' `call` around it takes one tensor, so h alone is returned; all that
+        the steps gave goes by `_STEPS` to the `call` above."""
+        last, outputs, states = super().inner_loop(
+            sequences, initial_state, mask, training
+        )
+        _STEPS.get().update(outputs)
+        return last["outputs"], outputs["outputs"], states
+
+    def run_steps(self, sequences, initial_state, mask, training=False):
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        if on_tensorflow and (current_reset()[0] is not None or not self.unroll):
+            return self.own_loop(sequences, initial_state, mask, training)
+        self.expect_no_reset()
+        return self._keras_loop(sequences, initial_state, mask, training)
+
+    def _keras_loop(self, sequences, initial_state, mask, training):
+        """The loop of Keras, on other backends and unrolled."""
+        cell = _OneTensor(self.cell)
+        loop = Recurrent(
+            cell,
+            return_sequences=True,
+            go_backwards=self.go_backwards,
+            stateful=self.stateful,
+            unroll=self.unroll,
+            zero_output_for_mask=self.zero_output_for_mask,
+            dtype=self.dtype_policy,
+            name="keras_loop",  # a name of Keras' own would count the user's on
+        )
+        last, outputs, states = loop.run_steps(sequences, initial_state, mask, training)
+        return cell.fields(last), cell.fields(outputs), states
+
+    def cell_step(self, multiply, x, states, weights, training):
+        x, states = cast_all((x, states), self.cell.compute_dtype)
+        if weights is None:
+            return self.cell.attend_and_step(x, states, training)
+        return self.cell.attend_and_step(x, states, training, weights, multiply)
 
     def _expect_memory(self, memory):
         if memory is None:
@@ -266,8 +331,8 @@ class AttentionRNN(Recurrent):
     def step(self, inputs, states, memory=None, training=False):
         """One step: (batch, features) in; a dict of outputs (batch, units), contexts
         (batch, D), weights and chosen (batch, L), and the list of states out."""
-        output, states = super().step(inputs, states, memory, training)
-        return self.cell.parts(output), states
+        result, states = super().step(inputs, states, memory, training)
+        return _with_chosen(result), states
 
     def compute_output_shape(
         self, sequences_shape, memory_shape=None, initial_state_shape=None
@@ -311,6 +376,46 @@ class AttentionRNN(Recurrent):
         for part in ("cell", "attention"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return cls(**config)
+
+
+class _OneTensor(keras.layers.Layer):
+    """An AttentionCell whose output is all that a step gives, side by side.
+
+    For the loop of Keras alone, which takes one tensor for the output of a step: that
+    of JAX and of NumPy under masks, and every unrolled one.
+    """
+
+    def __init__(self, cell):
+        super().__init__(dtype=cell.dtype_policy, name="one_tensor")
+        self.cell = cell
+        self.state_size = cell.state_size
+        self.built = True
+
+    def call(self, inputs, states, training=False):
+        result, states = self.cell.attend_and_step(inputs, states, training)
+        parts = [result[name] for name in self._names()]
+        return ops.concatenate(parts, axis=-1), states
+
+    def fields(self, output):
+        """The output by its names."""
+        units, features = self.cell.cell.output_size, self.cell.context_size
+        names = self._names()
+        regions = (ops.shape(output)[-1] - units - features) // (len(names) - 2)
+        sizes = [units, features, regions, regions]
+        fields, start = {}, 0
+        for name, size in zip(names, sizes, strict=False):
+            fields[name] = output[..., start : start + size]
+            start = start + size
+        return fields
+
+    def _names(self):
+        names = ("outputs", "contexts", "weights")
+        return (*names, "chosen") if self.cell.attention.draws else names
+
+
+def _with_chosen(result):
+    """Where nothing is drawn, the whole mean is chosen: the weights."""
+    return {"chosen": result["weights"], **result}
 
 
 def mean_region(values, mask=None):

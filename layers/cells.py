@@ -153,7 +153,12 @@ def is_fast(cell):
 
 
 class WrapperCell(FastCell, keras.layers.Layer):
-    """A cell around another cell: same states, same dropout, something added."""
+    """A cell around another cell: same states, same dropout, something added.
+
+    Each of the two computes by the dtype policy that it was made with. What the outer
+    one hands in, states included, is cast to the inner one's compute dtype, and what
+    it gets back to its own, as Keras does it between a layer and its cell.
+    """
 
     def __init__(self, cell, **kwargs):
         expect_cell(type(self).__name__, cell)
@@ -163,7 +168,8 @@ class WrapperCell(FastCell, keras.layers.Layer):
         self.output_size = cell.output_size
 
     def get_initial_state(self, batch_size=None):
-        return self.cell.get_initial_state(batch_size=batch_size)
+        states = self.cell.get_initial_state(batch_size=batch_size)
+        return cast_all(states, self.compute_dtype)
 
     @property
     def is_fast(self):
@@ -184,11 +190,15 @@ class WrapperCell(FastCell, keras.layers.Layer):
         return {**weights, "input_mask": self.cell.input_mask(None, training)}
 
     def inner_step(self, multiply, x, states, weights, training):
-        """The inner cell's step on a tuple of inputs that stand side by side."""
+        """The inner cell's step on a tuple of inputs that stand side by side, in the
+        inner cell's dtype; what it gives comes back in this cell's."""
+        x, states = cast_all((x, states), self.cell.compute_dtype)
         if not is_fast(self.cell):
-            return self.cell(ops.concatenate(x, axis=-1), states, training=training)
-        x = dropped(x, weights["input_mask"])
-        return self.cell.fast_step(multiply, x, states, weights, training)
+            result = self.cell(ops.concatenate(x, axis=-1), states, training=training)
+        else:
+            x = dropped(x, weights["input_mask"])
+            result = self.cell.fast_step(multiply, x, states, weights, training)
+        return cast_all(result, self.compute_dtype)
 
     def draw_dropout_masks(self, batch_size):
         """Draw the inner cell's masks, one per sequence (variational dropout)."""
@@ -231,6 +241,11 @@ def expect_cell(owner, cell):
             f"{owner} expected a cell, an object with `call(inputs, states)` and "
             f"`state_size`; received {cell!r}. Give it a cell, such as LSTMCell(units)."
         )
+
+
+def cast_all(nest, dtype):
+    """Every tensor of a nest in this dtype."""
+    return tree.map_structure(lambda tensor: ops.cast(tensor, dtype), nest)
 
 
 def step_weight(cell, weight):

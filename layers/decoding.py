@@ -91,7 +91,8 @@ def sample(
         seed: int32 scalar or (batch,). One scalar seeds row i with (seed, i).
         temperature: float scalar or (batch,), > 0; logits are divided by it. Below 1
             the likely tokens become likelier.
-        top_k: int, draw among the k likeliest tokens only; 0: among all.
+        top_k: int, draw among the k likeliest tokens only; 0, or more than there
+            are: among all.
         top_p: float scalar or (batch,), draw among the fewest likely tokens whose
             probabilities sum to at least p (Holtzman et al. 2020).
         others: as in `greedy`.
@@ -128,7 +129,8 @@ def narrow(logits, temperature=1.0, top_k=0, top_p=1.0):
 
     Args:
         logits: float32 (rows, vocabulary).
-        temperature: float > 0, or (rows, 1). top_k: int, 0: all.
+        temperature: float > 0, or (rows, 1). top_k: int; 0, or more than there are:
+            all.
         top_p: float, or (rows, 1).
 
     Returns:
@@ -142,7 +144,8 @@ def narrow(logits, temperature=1.0, top_k=0, top_p=1.0):
     log_probs = tf.where(possible, log_probs / temperature, _IMPOSSIBLE)
     log_probs = tf.nn.log_softmax(log_probs)
     if top_k:
-        least = tf.math.top_k(log_probs, top_k).values[:, -1:]
+        most = min(top_k, log_probs.shape[-1])
+        least = tf.math.top_k(log_probs, most).values[:, -1:]
         log_probs = tf.where(log_probs < least, _IMPOSSIBLE, log_probs)
     if isinstance(top_p, float) and top_p >= 1.0:  # All of them: nothing to sort.
         return tf.nn.log_softmax(log_probs) if top_k else log_probs

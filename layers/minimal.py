@@ -140,7 +140,7 @@ def _blocks(a, v):
 def _doubling(a, v, length):
     """The scan in log2(length) rounds: every step takes in what lies 1, 2, 4, ...
     steps before it (Hillis & Steele 1986)."""
-    steps = ops.arange(length)
+    steps = ops.arange(length, dtype="int32")
 
     def body(distance, a, v):
         inside = (steps >= distance)[:, None]

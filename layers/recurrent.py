@@ -7,6 +7,7 @@ from keras import ops, tree
 
 from . import time_loop
 from .cells import (
+    cast_all,
     current_length,
     current_reset,
     dropped,
@@ -25,6 +26,7 @@ from .masks import (
     mask_of_outputs,
     time_first,
 )
+from .products import multiply
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -42,6 +44,10 @@ class Recurrent(keras.layers.RNN):
     given too. This layer therefore also takes `sequences_mask` and `memory_mask`,
     the names that Keras fills in that case, and uses whichever is set. It passes
     its mask on to the next layer on every Keras version.
+
+    Dtypes: a layer and its cell each have a dtype policy, given by `dtype=` or the
+    global one. The cell computes by its own; what goes into the layer and what comes
+    out of it, outputs and states, has the layer's compute dtype.
 
     Args:
         cell: a cell (or a list of cells, stacked) with `call(inputs, states)`,
@@ -127,13 +133,14 @@ class Recurrent(keras.layers.RNN):
 
     def get_initial_state(self, batch_size):
         if not self.trainable_state:
-            return super().get_initial_state(batch_size)
+            states = super().get_initial_state(batch_size)
+            return cast_all(states, self.compute_dtype)
         if self.first_states is None:
             raise ValueError(
                 f"{type(self).__name__} '{self.name}' expected to be built before its "
                 "trainable first state is read. Call it, or its `build`, first."
             )
-        rows = ops.ones((batch_size, 1), self.cell.compute_dtype)
+        rows = ops.ones((batch_size, 1), self.compute_dtype)
         states = [rows * ops.cast(s, rows.dtype) for s in self.first_states]
         return tree.pack_sequence_as(self.state_size, states)
 
@@ -177,6 +184,7 @@ class Recurrent(keras.layers.RNN):
         start = None
         if reset_mask is not None:
             start = self.own_state(ops.shape(sequences)[0], memory, memory_mask)
+            start = cast_all(start, self.cell.compute_dtype)
         length = ops.shape(sequences)[1]
         # The loops take at least one step; `inner_loop` takes it back.
         sequences, mask, reset_mask = (
@@ -205,37 +213,55 @@ class Recurrent(keras.layers.RNN):
             tree.pack_sequence_as(states, tree.flatten(initial_state)),
             states,
         )
-        return ops.where(empty, 0, last), outputs[:, :length], states
+        last = tree.map_structure(lambda o: ops.where(empty, 0, o), last)
+        outputs = tree.map_structure(lambda o: o[:, :length], outputs)
+        return last, outputs, states
 
     def run_steps(self, sequences, initial_state, mask, training=False):
         """Repeat the cell over at least one step.
 
         Returns:
             the last output `(batch, units)`; all outputs `(batch, time, units)`, or
-            without `return_sequences` any tensor of that rank; the states.
+            without `return_sequences` any tensor of that rank; the states. The outputs
+            come in the nest in which `cell_step` gives them.
         """
-        reset, _ = current_reset()
-        if keras.backend.backend() != "tensorflow":
-            return self._loop_elsewhere(sequences, initial_state, mask, training)
-        fast = self.fast and is_fast(self.cell) and not self.unroll
-        if not fast and reset is None:
+        if keras.backend.backend() == "tensorflow":
+            if self.runs_fast() or current_reset()[0] is not None:
+                return self.own_loop(sequences, initial_state, mask, training)
             return super().inner_loop(sequences, initial_state, mask, training)
-        return self._time_loop(sequences, initial_state, mask, training, fast)
+        self.expect_no_reset()
+        if mask is None:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        return self._loop_with_output(sequences, initial_state, mask, training)
 
-    def _time_loop(self, sequences, initial_state, mask, training, fast):
-        """The loop of `time_loop`, over `fast_step` or over the cell as it is."""
+    def runs_fast(self):
+        """Whether the sequence takes the fast loop."""
+        return self.fast and is_fast(self.cell) and not self.unroll
+
+    def expect_no_reset(self):
+        """An error for a `reset_mask` on a backend without a loop of ours."""
+        if current_reset()[0] is not None:
+            raise NotImplementedError(
+                f"{type(self).__name__} '{self.name}' takes `reset_mask=` on the "
+                f"TensorFlow backend only; this is {keras.backend.backend()}. "
+                "Call it once per sequence instead."
+            )
+
+    def own_loop(self, sequences, initial_state, mask, training=False):
+        """`run_steps` by the loop of `time_loop`, fast or not."""
         cell, prepared, (reset, start) = self.cell, prepared_memory(), current_reset()
+        fast = self.runs_fast()
         weights = _Numbers(cell.step_weights(training) if fast else None)
         memory = _Numbers(prepared)
 
         def step(multiply, x, states, weight_tensors, memory_tensors):
             with memory_set(memory.packed(memory_tensors)):
-                if not fast:
-                    states = tree.pack_sequence_as(initial_state, states)
-                    output, states = cell(x, states, training=training)
-                    return output, tree.flatten(states)
-                step_weights = weights.packed(weight_tensors)
-                return cell.fast_step(multiply, x, states, step_weights, training)
+                states = tree.pack_sequence_as(initial_state, states)
+                step_weights = weights.packed(weight_tensors) if fast else None
+                output, states = self.cell_step(
+                    multiply, x, states, step_weights, training
+                )
+                return output, tree.flatten(states)
 
         x = ops.swapaxes(ops.cast(sequences, cell.compute_dtype), 0, 1)
         if fast:
@@ -260,20 +286,19 @@ class Recurrent(keras.layers.RNN):
         )
         states = tree.pack_sequence_as(initial_state, states)
         if not self.return_sequences:
-            return outputs, outputs[:, None], states
-        return outputs[-1], ops.swapaxes(outputs, 0, 1), states
+            return outputs, tree.map_structure(lambda o: o[:, None], outputs), states
+        last = tree.map_structure(lambda o: o[-1], outputs)
+        outputs = tree.map_structure(lambda o: ops.swapaxes(o, 0, 1), outputs)
+        return last, outputs, states
 
-    def _loop_elsewhere(self, sequences, initial_state, mask, training):
-        """The loop of the other backends: Keras' own, with our rule for masks."""
-        if current_reset()[0] is not None:
-            raise NotImplementedError(
-                f"{type(self).__name__} '{self.name}' takes `reset_mask=` on the "
-                f"TensorFlow backend only; this is {keras.backend.backend()}. "
-                "Call it once per sequence instead."
-            )
-        if mask is None:
-            return super().inner_loop(sequences, initial_state, mask, training)
-        return self._loop_with_output(sequences, initial_state, mask, training)
+    def cell_step(self, multiply, x, states, weights, training):
+        """One step of the cell -> output, new states.
+
+        weights: what the cell's `step_weights` gave; None: the cell reads its own.
+        """
+        if weights is None:
+            return self.cell(x, states, training=training)
+        return self.cell.fast_step(multiply, x, states, weights, training)
 
     def _loop_with_output(self, sequences, initial_state, mask, training):
         """Keras' loop for masks on the other backends, where it takes the first state
@@ -326,10 +351,8 @@ class Recurrent(keras.layers.RNN):
             self.cell.draw_dropout_masks(ops.shape(inputs)[0])
         try:
             with memory_set(memory):
-                results = self.cell(inputs, states, training=training)
-            return tree.map_structure(
-                lambda tensor: ops.cast(tensor, self.compute_dtype), results
-            )
+                results = self.cell_step(multiply, inputs, states, None, training)
+            return cast_all(results, self.compute_dtype)
         finally:
             # A mask that the cell kept would belong to a graph that has ended.
             forget_dropout_masks(self.cell)

@@ -70,8 +70,8 @@ class Stacked(keras.layers.Layer):
         `(batch, units)` of the highest level, or `(batch, time, units)` with
         `return_sequences`; with `return_state` followed by the states of all levels,
         from the lowest to the highest, in one flat list (`split_states` gives them
-        back by level). Of what an AttentionCell gives, [h, context, weights], only h
-        goes to the next level and to the output. With `go_backwards` the outputs, and
+        back by level). Of an AttentionCell only h goes to the next level and to the
+        output. With `go_backwards` the outputs, and
         the mask that is passed on with them, stand in the order of reading.
 
     Raises:
@@ -194,7 +194,6 @@ class Stacked(keras.layers.Layer):
                 reset_mask=reset_mask,
                 **memories,
             )
-            y = _level_output(level, y)
             if self.residual and k > 0:
                 y = y + (x if level.return_sequences else at_least_one_step(x)[:, -1])
             if level.go_backwards:  # The next level reads in its order.
@@ -222,7 +221,6 @@ class Stacked(keras.layers.Layer):
             if k > 0:  # as a sequence of one step
                 inputs = self.between(x[:, None], training=training)[:, 0]
             y, new = level.step(inputs, old, prepared, training)
-            y = _level_output(level, y)
             x = y + x if self.residual and k > 0 else y
             states += new
         return x, states
@@ -435,10 +433,3 @@ def _state_sizes(cell):
 def _reads(level):
     """Whether the level's cell reads a memory."""
     return hasattr(level.cell, "prepare_memory")
-
-
-def _level_output(level, output):
-    """What of a level's output the next level reads: of an AttentionCell's, h."""
-    if hasattr(level.cell, "parts"):
-        return level.cell.parts(output)["outputs"]
-    return output

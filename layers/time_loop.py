@@ -53,7 +53,8 @@ def run(
     """Repeat `step` over x.
 
     Args:
-        step: step(multiply, x_t, states, weights, memory) -> output, new states.
+        step: step(multiply, x_t, states, weights, memory) -> output, new states, the
+            output a tensor `(batch, units)` or any nest of such.
         x: `(time, batch, features)`.
         states: list of `(batch, size)`.
         weights, memory: lists of tensors, what the step reads. Gradients flow to x,
@@ -70,7 +71,8 @@ def run(
             the loop; None: where it was measured to be quicker (see HOISTED_ROWS).
 
     Returns:
-        outputs `(time, batch, units)`, or the last `(batch, units)`; list of states.
+        outputs `(time, batch, units)`, or the last `(batch, units)`, in the nest in
+        which a step gives them; list of states.
     """
     import tensorflow as tf
 
@@ -91,9 +93,11 @@ def run(
         memory = [*memory, *start]
     flat = [x, *states, *weights, *memory]
     if own_gradient:
-        outputs, *states = tf.custom_gradient(loop.with_gradient)(*flat)
+        results = tf.custom_gradient(loop.with_gradient)(*flat)
     else:
-        (outputs, *states), _ = loop.forward(flat, keep=False)
+        results, _ = loop.forward(flat, keep=False)
+    outputs, states = loop.outputs_and_states(results)
+    outputs = tf.nest.pack_sequence_as(loop.output, outputs)
     return outputs, states[: loop.counts[0]]
 
 
@@ -118,7 +122,7 @@ class _Loop:
 
         self.cell_step, self.mask, self.reset = step, mask, reset
         self.all_outputs = all_outputs
-        # The output before a masked step stands behind the cell's own states.
+        # The outputs before a masked step stand behind the cell's own states.
         self.repeats_output = mask is not None and not zero_output
         self.counts = len(states), len(weights), len(memory)
         self.time = tf.shape(x)[0]
@@ -133,14 +137,16 @@ class _Loop:
             if own_gradient:
                 tape.watch(others)
             output, new = step(self.plan, nothing, states, weights, memory)
-        self.output_like = tf.zeros_like(output)
+        self.output = output  # for its nest
+        outputs = tf.nest.flatten(output)
+        self.outputs_like = [tf.zeros_like(part) for part in outputs]
         self.hoist = hoist
         if hoist is None:
             few = x.shape[1] is not None and x.shape[1] <= HOISTED_ROWS
             self.hoist = few and self.plan.inputs_kernel_size() >= HOISTED_KERNEL
         if not own_gradient:
             return
-        flows = [g is not None for g in tape.gradient([output, *new], others)]
+        flows = [g is not None for g in tape.gradient([*outputs, *new], others)]
         self.reads_x = flows[0]
         self.reads_weight = flows[1 : 1 + len(weights)]
         self.reads_memory = flows[1 + len(weights) :]
@@ -148,7 +154,7 @@ class _Loop:
             self.reads_memory += [True] * len(states)
 
     def step(self, multiply, t, x, states, weights, memory):
-        """The cell's step, behind the reset and under the mask."""
+        """The cell's step, behind the reset and under the mask; outputs as a list."""
         import tensorflow as tf
 
         inner, before = states[: self.counts[0]], states[self.counts[0] :]
@@ -156,13 +162,15 @@ class _Loop:
             memory, start = memory[: self.counts[2]], memory[self.counts[2] :]
             again = self.reset[t][:, None]
             inner = [tf.where(again, s, i) for s, i in zip(start, inner, strict=True)]
-        if self.mask is None:
-            return self.cell_step(multiply, x, inner, weights, memory)
         output, new = self.cell_step(multiply, x, inner, weights, memory)
+        outputs = tf.nest.flatten(output)
+        if self.mask is None:
+            return outputs, new
         real = self.mask[t][:, None]
         new = [tf.where(real, n, o) for n, o in zip(new, inner, strict=True)]
-        output = tf.where(real, output, before[0] if before else 0)
-        return output, [*new, output] if self.repeats_output else new
+        before = before or [0] * len(outputs)
+        outputs = [tf.where(real, o, b) for o, b in zip(outputs, before, strict=True)]
+        return outputs, [*new, *outputs] if self.repeats_output else new
 
     def split(self, flat):
         """x, states, weights, memory out of one list."""
@@ -175,6 +183,11 @@ class _Loop:
             rest[states + weights :],
         )
 
+    def outputs_and_states(self, results):
+        """The two parts of one list, such as that of `forward`."""
+        count = len(self.outputs_like)
+        return list(results[:count]), list(results[count:])
+
     def array(self, like, size=None):
         import tensorflow as tf
 
@@ -184,12 +197,12 @@ class _Loop:
         )
 
     def forward(self, flat, keep):
-        """Returns [outputs, *states], and with `keep` what the backward loop needs."""
+        """Returns [*outputs, *states], and with `keep` what the backward loop needs."""
         import tensorflow as tf
 
         x, states, weights, memory = self.split(flat)
         if self.repeats_output:
-            states = [*states, self.output_like]
+            states = [*states, *self.outputs_like]
         # Otherwise the step multiplies as it is: joining the kernels copies them, which
         # costs a single short row a quarter of its time.
         notes = keep or self.hoist
@@ -197,7 +210,7 @@ class _Loop:
             kernels = self.plan.kernels(weights, without_x=self.hoist)
             ready = self.plan.of_inputs(x, weights) if self.hoist else None
         arrays = {
-            "outputs": [self.array(self.output_like)] if self.all_outputs else [],
+            "outputs": [self.array(o) for o in self.outputs_like if self.all_outputs],
             "states": [],
             "results": [],
         }
@@ -213,29 +226,44 @@ class _Loop:
             if notes:
                 now = [z if z is None else z[t] for z in ready] if ready else None
                 products = Forward(self.plan, kernels, now)
-            output, new = self.step(products, t, x[t], states, weights, memory)
-            written = {**arrays, "outputs": _write(arrays["outputs"], t, [output])}
+            outputs, new = self.step(products, t, x[t], states, weights, memory)
+            written = {**arrays, "outputs": _write(arrays["outputs"], t, outputs)}
             if keep:
                 written["states"] = _write(arrays["states"], t + 1, new)
                 written["results"] = _write(arrays["results"], t, products.results)
-            return t + 1, _shaped(new, states), output, written
+            return t + 1, _shaped(new, states), outputs, written
 
-        _, last, output, arrays = tf.while_loop(
+        _, last, outputs, arrays = tf.while_loop(
             lambda t, *_: t < self.time,
             body,
-            (0, states, self.output_like, arrays),
+            (0, states, self.outputs_like, arrays),
             maximum_iterations=self.most,
         )
         if self.all_outputs:
-            output = arrays["outputs"][0].stack()
-            output = tf.ensure_shape(output, [self.most, *self.output_like.shape])
-        return [output, *last], arrays
+            outputs = [
+                tf.ensure_shape(array.stack(), [self.most, *like.shape])
+                for array, like in zip(
+                    arrays["outputs"], self.outputs_like, strict=True
+                )
+            ]
+        return [*outputs, *last], arrays
 
     def with_gradient(self, *flat):
+        import tensorflow as tf
+
         results, arrays = self.forward(flat, keep=True)
+        eager = tf.executing_eagerly()
 
         def gradient(*upstream):
-            return _once(lambda *up: self.backward(flat, arrays, up), upstream)
+            kept = arrays
+            if eager and not tf.executing_eagerly():
+                # `tape.jacobian` runs this gradient in a graph, whose loop cannot
+                # read an eager TensorArray, which is a list: one that can.
+                kept = {
+                    name: [_refilled(array) for array in some]
+                    for name, some in arrays.items()
+                }
+            return _once(lambda *up: self.backward(flat, kept, up), upstream)
 
         return results, gradient
 
@@ -244,7 +272,7 @@ class _Loop:
         import tensorflow as tf
 
         x, states, weights, memory = self.split(flat)
-        d_output, *d_states = upstream
+        d_outputs, d_states = self.outputs_and_states(upstream)
         plan, back = self.plan, self.plan.kernels_back(weights)
         read_weights = [w for w, r in zip(weights, self.reads_weight, strict=True) if r]
         read_memory = [m for m, r in zip(memory, self.reads_memory, strict=True) if r]
@@ -266,15 +294,15 @@ class _Loop:
                 ]
                 tape.watch(sources)
                 products = Backward(plan, results, back, anchor)
-                output, new = self.step(products, t, x_t, states, weights, memory)
+                outputs, new = self.step(products, t, x_t, states, weights, memory)
             if self.all_outputs:
-                d_now = d_output[t]
+                d_now = [d[t] for d in d_outputs]
             else:
-                d_now = tf.where(t == self.time - 1, d_output, 0)
+                d_now = [tf.where(t == self.time - 1, d, 0) for d in d_outputs]
             before, more_weights, more_memory, d_x, _ = tape.gradient(
-                [output, *new],
+                [*outputs, *new],
                 sources,
-                [d_now, *d_states],
+                [*d_now, *d_states],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             return (
@@ -291,7 +319,7 @@ class _Loop:
             body,
             (
                 self.time - 1,
-                list(d_states),
+                d_states,
                 [tf.zeros_like(w) for w in read_weights],
                 [tf.zeros_like(m) for m in read_memory],
                 [self.array(like) for like in noted],
@@ -323,6 +351,19 @@ class _Loop:
             *(_or_zeros(d, w) for d, w in zip(sums.weights, weights, strict=True)),
             *(_or_zeros(d, m) for d, m in zip(sums.memory, memory, strict=True)),
         ]
+
+
+def _refilled(array):
+    """A TensorArray of this graph with the values of an eager one."""
+    import tensorflow as tf
+
+    values = array.stack()
+    return tf.TensorArray(
+        values.dtype,
+        tf.shape(values)[0],
+        element_shape=values.shape[1:],
+        clear_after_read=False,
+    ).unstack(values)
 
 
 def _write(arrays, t, values):

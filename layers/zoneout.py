@@ -3,7 +3,7 @@
 import keras
 from keras import ops, tree
 
-from .cells import WrapperCell
+from .cells import WrapperCell, cast_all
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -54,14 +54,17 @@ class ZoneoutCell(WrapperCell):
 
     def call(self, inputs, states, training=False):
         _, new = self.cell(inputs, states, training=training)
-        pairs = zip(self.rates, tree.flatten(states), tree.flatten(new), strict=True)
+        new = cast_all(tree.flatten(new), self.compute_dtype)
+        pairs = zip(self.rates, tree.flatten(states), new, strict=True)
         new = [self._zoned_out(*pair, training) for pair in pairs]
         return new[0], tree.pack_sequence_as(states, new)
 
     def _zoned_out(self, rate, before, after, training):
         if not training:
             return rate * before + (1 - rate) * after
-        draws = keras.random.uniform(ops.shape(after), seed=self.seed_generator)
+        draws = keras.random.uniform(
+            ops.shape(after), dtype="float32", seed=self.seed_generator
+        )
         return ops.where(draws < rate, before, after)
 
     def get_config(self):

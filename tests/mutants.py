@@ -120,8 +120,8 @@ MUTANTS = [
     Mutant(
         "loop: a masked step outputs zeros",
         "time_loop.py",
-        "before[0] if before else 0",
-        "0",
+        "before = before or [0] * len(outputs)",
+        "before = [0] * len(outputs)",
         LOOP,
     ),
     Mutant(
@@ -157,8 +157,8 @@ MUTANTS = [
     Mutant(
         "loop: the last output's gradient reaches every step",
         "time_loop.py",
-        "d_now = tf.where(t == self.time - 1, d_output, 0)",
-        "d_now = d_output",
+        "d_now = [tf.where(t == self.time - 1, d, 0) for d in d_outputs]",
+        "d_now = d_outputs",
         LOOP,
     ),
     Mutant(

@@ -14,6 +14,7 @@ from saccade.layers import (
     GRUCell,
     HardAttention,
     LSTMCell,
+    Recurrent,
 )
 
 from .helpers import (
@@ -260,6 +261,37 @@ def test_values_are_projected_once_outside_of_the_loop():
     # Keras takes one step outside of the loop, to learn the shape of its output.
     assert products(graph.get_operations()) == (1, 1)
     assert [products(body) for body in bodies] == [(0, 1)]
+
+
+@pytest.mark.parametrize("attention", [BahdanauAttention, HardAttention])
+@pytest.mark.parametrize("option", [None, "go_backwards", "zero_output_for_mask"])
+def test_unrolled_by_keras_equals_the_loop(attention, option):
+    """One option at a time: Keras 3.15 does not turn the mask when both are given."""
+    layer = make(attention=attention, **({option: True} if option else {}))
+    x, memory = data()
+    call = {"memory": memory, "memory_mask": VALUES_MASK, "mask": PADDING}
+    looped = layer(x, **call)
+    layer.unroll = True
+    unrolled = layer(x, **call)
+    assert unrolled.keys() == looped.keys()
+    for ours, theirs in zip(
+        tf.nest.flatten(unrolled), tf.nest.flatten(looped), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert np.ptp(unrolled["contexts"]) > 0.1
+
+
+def test_another_layer_around_the_cell_gives_h_alone():
+    layer = make()
+    x, memory = data()
+    plain = Recurrent(layer.cell, return_sequences=True)
+    states = layer.initial_state_from(memory)
+    h = plain(x, memory=memory, initial_state=states)
+    np.testing.assert_allclose(h, layer(x, memory=memory)["outputs"], atol=1e-6)
+    symbolic = plain(keras.Input(x.shape[1:]), memory=keras.Input(memory.shape[1:]))
+    assert symbolic.shape == (None, *h.shape[1:])
+    stepped, _ = plain.step(x[:, 0], states, plain.prepare_memory(memory))
+    np.testing.assert_allclose(stepped, h[:, 0], atol=1e-6)
 
 
 def test_symbolic_shapes_equal_real_ones():

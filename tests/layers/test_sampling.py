@@ -79,6 +79,14 @@ def test_top_k_draws_among_the_k_likeliest(k):
     np.testing.assert_allclose(found.log_probs, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("k", [len(LOGITS), 50])
+@pytest.mark.parametrize("p", [1.0, 0.6])
+def test_top_k_of_all_tokens_or_more_leaves_all(k, p):
+    found, every = draw(top_k=k, top_p=p), draw(top_p=p)
+    np.testing.assert_array_equal(found.tokens, every.tokens)
+    np.testing.assert_allclose(found.log_probs, every.log_probs, atol=1e-6)
+
+
 @pytest.mark.parametrize("p", [0.01, 0.6, 0.97])
 def test_top_p_draws_among_the_fewest_that_reach_p(p):
     ordered = np.argsort(-LOGITS)

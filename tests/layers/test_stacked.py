@@ -419,9 +419,9 @@ def test_attention_at_a_level_by_hand(mask, memory_mask):
     read = {"memory": memory, "memory_mask": memory_mask}
     result = layer(X, initial_state=states, mask=MASKS[mask], **read)
     y_0, *s_0 = below(X, initial_state=states[:2], mask=MASKS[mask])
-    wide, *s_1 = look(y_0, initial_state=states[2:3], mask=MASKS[mask], **read)
-    assert wide.shape[-1] == UNITS + WIDTH + REGIONS
-    y_1 = wide[..., :UNITS] + y_0
+    h, *s_1 = look(y_0, initial_state=states[2:3], mask=MASKS[mask], **read)
+    assert h.shape == (*X.shape[:2], UNITS)
+    y_1 = h + y_0
     y_2, *s_2 = above(y_1, initial_state=states[3:], mask=MASKS[mask])
     all_equal(result, [y_2 + y_1, *s_0, *s_1, *s_2])
 

@@ -17,6 +17,7 @@ from saccade.layers import (
     ElmanCell,
     GRUCell,
     HardAttention,
+    Jordan,
     LSTMCell,
     Recurrent,
     products,
@@ -212,6 +213,62 @@ def test_gradients_of_gradients_are_refused_not_wrong():
     np.testing.assert_allclose(second(training=True), without, atol=1e-5)
 
 
+JACOBIANS = {  # few and short, because TensorFlow takes seconds for each
+    "masked": (lambda: Elman(UNITS, return_sequences=True), None),
+    "jordan": (lambda: Jordan(UNITS, output_units=2), None),
+    "conditioned": (
+        lambda: Recurrent(ConditionedCell(LSTMCell(UNITS, peephole=True))),
+        VECTOR,
+    ),
+    "attention": (lambda: AttentionRNN(GRUCell(UNITS), BahdanauAttention(3)), REGIONS),
+}
+
+
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_jacobians_in_eager_mode(name):
+    """Those of TensorFlow's own gradient, which it takes where training is False."""
+    make, memory = JACOBIANS[name]
+    layer = make()
+    inputs = [SEQUENCES[:, 1:3]] if memory is None else [SEQUENCES[:, 1:3], memory]
+    inputs = [tf.constant(value) for value in inputs]
+    mask = MASKS["padded"][:, 1:3] if name == "masked" else None
+
+    def call(training):
+        read = {} if memory is None else {"memory": inputs[1]}
+        result = layer(inputs[0], mask=mask, training=training, **read)
+        return result["outputs"] if isinstance(result, dict) else result
+
+    call(training=False)
+    randomise(layer)
+
+    def jacobians(training):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = call(training)
+        sources = [*inputs, *layer.trainable_variables]
+        return tape.jacobian(outputs, sources, unconnected_gradients="zero")
+
+    for got, expected in zip(jacobians(True), jacobians(False), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert np.abs(got).max() > 1e-3
+
+
+def test_a_jacobian_step_by_step():
+    """Without the vectorised form, and one matrix for each row."""
+    layer = randomise_built(LSTM(UNITS))
+    x = tf.constant(SEQUENCES[:, :2])
+    results = []
+    for training, vectorised in ((True, True), (True, False), (False, True)):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            outputs = layer(x, training=training)
+        results.append(
+            tape.batch_jacobian(outputs, x, experimental_use_pfor=vectorised)
+        )
+    np.testing.assert_allclose(results[0], results[2], atol=1e-5)
+    np.testing.assert_allclose(results[1], results[2], atol=1e-5)
+
+
 def test_mixed_precision():
     layers = [GRU(UNITS, dtype="mixed_float16", fast=fast) for fast in (True, False)]
     for layer in layers:
@@ -270,6 +327,50 @@ def test_what_draws_inside_a_step_is_not_fast():
     layer = AttentionRNN(LSTMCell(UNITS), HardAttention(3))
     assert not is_fast(layer.cell)
     assert issubclass(LSTM, CellLayer) and is_fast(LSTM(UNITS).cell)
+
+
+@pytest.mark.parametrize("own_gradient", [True, False])
+@pytest.mark.parametrize("mask", MASKS)
+def test_a_nest_of_outputs(mask, own_gradient):
+    """Each part as if it were the only output, all of them or the last, and the
+    gradients of all added."""
+    kernel = tf.constant(normal(FEATURES + UNITS, UNITS, seed=3))
+    x = tf.constant(np.swapaxes(SEQUENCES, 0, 1))
+    state = tf.constant(normal(BATCH, UNITS, seed=4))
+    real = None if MASKS[mask] is None else tf.constant(MASKS[mask].T)
+
+    def results(part, all_outputs):
+        def step(multiply, x, states, weights, memory):
+            h = tf.tanh(multiply(((x, states[0]), weights[0])))
+            output = {"h": h, "more": [h[:, :1] ** 2, tf.sin(x)]}
+            return output if part is None else tf.nest.flatten(output)[part], [h]
+
+        with tf.GradientTape() as tape:
+            tape.watch([x, state, kernel])
+            outputs, states = run(
+                step,
+                x,
+                [state],
+                [kernel],
+                mask=real,
+                all_outputs=all_outputs,
+                own_gradient=own_gradient,
+            )
+            value = tf.add_n([tf.reduce_sum(o) for o in tf.nest.flatten(outputs)])
+        gradients = tape.gradient(value, [x, state, kernel], None, "zero")
+        return outputs, [*states, *gradients]
+
+    for all_outputs in (True, False):
+        nest, (last, *gradients) = results(None, all_outputs)
+        assert nest.keys() == {"h", "more"} and len(nest["more"]) == 2
+        alone = [results(part, all_outputs) for part in range(3)]
+        for ours, (theirs, _) in zip(tf.nest.flatten(nest), alone, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        np.testing.assert_allclose(last, alone[0][1][0], atol=1e-6)
+        for i, gradient in enumerate(gradients):
+            expected = sum(rest[1 + i] for _, rest in alone)
+            np.testing.assert_allclose(gradient, expected, atol=1e-5)
+        assert np.abs(gradients[0]).max() > 0.1
 
 
 def test_a_kernel_from_elsewhere_is_an_error():

@@ -107,7 +107,7 @@ class Sampler:
         self, model, vocabulary, start, top_k=0, top_p=1.0, stop="", compiled=False
     ):
         self.model, self.vocabulary, self.start = model, vocabulary, start
-        self.top_k, self.top_p = min(top_k, vocabulary.size), float(top_p)
+        self.top_k, self.top_p = top_k, float(top_p)
         self.stop = self._stop_tokens(stop)
         self.compiled = compiled
         self.names = state_names(model)
