@@ -70,8 +70,11 @@ def compile_model(model, config):
             global_clipnorm=config.clip or None,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        if config.attention == "hard":
+        if config.attention == "hard" and not hasattr(model, "reinforce"):
             model.reinforce = Reinforce(config.reinforce, config.entropy)
+            # Its baseline must be there before the first step: a checkpoint is read
+            # into what a model has, and timed steps are undone in it.
+            model.reinforce.build((None,))
         model.compile(
             optimizer,
             loss={"logits": TokenLoss(config.label_smoothing)},
