@@ -130,10 +130,10 @@ def decoded(some):
     import numpy as np
     import tensorflow as tf
 
-    from saccade.apps.core.inputs import pictures
+    from saccade.apps.core.inputs.pictures import _decoder
 
     good = pictures()[0]
-    pixels, ok = pictures._decoder(8)(tf.constant([good, *some, good]))
+    pixels, ok = _decoder(8)(tf.constant([good, *some, good]))
     pixels, ok = pixels.numpy(), ok.numpy()
     assert pixels.shape == (len(some) + 2, 8, 8, 3)
     assert ok[0] and ok[-1]
