@@ -1,10 +1,11 @@
 """The matrix products of a step, and what the fast loop notes of them.
 
-A cell's step does all its products through a `Multiply`: by themselves they are what
-they say. The loop of `time_loop` runs the same step with other kinds of Multiply, one
-that learns which products there are, one that notes their results on the way forwards,
-and one that notes their gradients on the way back, so that the gradients of weights and
-inputs are one large product each, after the loop.
+A cell's step does all its products through a `Multiply`, which does them as they are
+written. The loop of `time_loop`, whose docstring follows one step through all of them,
+runs the same step with other kinds of Multiply: `Plan` learns which products there are,
+`Forward` notes their results on the way forwards, `Backward` their gradients on the way
+back, so that the gradients of weights and inputs, in `Sums`, are one large product
+each, after the loop.
 """
 
 from keras import ops
