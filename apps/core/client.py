@@ -502,10 +502,10 @@ class Streamed(Served):
                 )
             logits[:, UNKNOWN] = -1e9
             if options.temperature > 0:
-                chances = decoding.narrow(
+                chances = decoding.filter_top_k_top_p(
                     logits, max(options.temperature, 1e-6), options.top_k, options.top_p
                 )
-                token = int(decoding.pick(chances, draws[:, i % PIECE])[0])
+                token = int(decoding.categorical(chances, draws[:, i % PIECE])[0])
             else:
                 token = int(np.argmax(logits))
             tokens.append(token)

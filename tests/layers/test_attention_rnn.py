@@ -161,10 +161,10 @@ def test_lengths_in_the_place_of_memory_mask_are_an_error(given, shape):
     lengths = np.arange(BATCH).reshape(shape) + 1
     with pytest.raises(ValueError) as refused:
         layer(x, memory=memory, memory_mask=lengths, initial_state=states)
-    said = str(refused.value)
-    assert f"`memory_mask` of shape (batch, regions) = ({BATCH}, {REGIONS})" in said
-    assert f"received shape {shape}, int64" in said
-    assert f"`keras.ops.arange({REGIONS}) < lengths[:, None]`" in said
+    message = str(refused.value)
+    assert f"`memory_mask` of shape (batch, regions) = ({BATCH}, {REGIONS})" in message
+    assert f"received shape {shape}, int64" in message
+    assert f"`keras.ops.arange({REGIONS}) < lengths[:, None]`" in message
 
 
 @pytest.mark.parametrize("argument", ["mask", "sequences_mask", "reset_mask"])
@@ -231,8 +231,8 @@ def test_gradients(attention):
         result, _ = layer.stateless_call(
             weights, rest, x, memory=memory, memory_mask=VALUES_MASK, mask=PADDING
         )
-        seen = tf.concat([result["outputs"], result["weights"]], axis=-1)
-        return tf.reduce_sum(seen * mix)
+        both = tf.concat([result["outputs"], result["weights"]], axis=-1)
+        return tf.reduce_sum(both * mix)
 
     check_gradients(
         function, [x, memory, *(w.numpy() for w in layer.trainable_weights)]
