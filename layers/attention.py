@@ -1,4 +1,4 @@
-"""Where to look: soft (Bahdanau) and hard attention over the regions of a memory."""
+"""Soft (Bahdanau) and hard attention over the regions of a memory."""
 
 import keras
 from keras import ops
@@ -33,13 +33,13 @@ class BahdanauAttention(keras.layers.Layer):
         values_mask: bool (batch, L), False where a region is padding. A row with no
             region at all gets weights and context of zeros.
         keys: (batch, L, U), what `project(values)` returned. Give it where the same
-            values are looked at more than once: the projection is the costly part.
+            values are attended to more than once: the projection is the costly part.
 
     Output:
         context (batch, D), weights (batch, L); the weights of a row sum to 1.
     """
 
-    draws = False  # whether what it looks at differs from its weights
+    draws = False  # whether `chosen` differs from the weights
 
     def __init__(self, units, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
@@ -102,26 +102,28 @@ class BahdanauAttention(keras.layers.Layer):
         if values_mask is None:
             return ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
         scores = ops.where(values_mask, scores, -1e9)
-        weights = ops.softmax(scores, axis=-1) * ops.cast(values_mask, wide)
-        return ops.cast(weights, self.compute_dtype)
+        attention_weights = ops.softmax(scores, axis=-1) * ops.cast(values_mask, wide)
+        return ops.cast(attention_weights, self.compute_dtype)
 
     def attend(self, query, values, keys, values_mask=None, training=False, **products):
-        """As `call`, with a third result: where it looked, (batch, L).
+        """As `call`, with a third result: what was chosen, (batch, L).
 
-        Soft attention looks everywhere at once, by its weights. For `products` see
+        Soft attention chooses all regions at once, by their weights. For `products` see
         `weigh`.
         """
-        weights = self.weigh(query, keys, values_mask, **products)
+        attention_weights = self.weigh(query, keys, values_mask, **products)
         values = ops.cast(values, self.compute_dtype)
-        context = products.get("multiply", multiply).mix(weights, values)
-        return context, weights, weights
+        context = products.get("multiply", multiply).mix(attention_weights, values)
+        return context, attention_weights, attention_weights
 
     def call(self, query, values, values_mask=None, keys=None, training=False):
         expect_mask(self, "`values_mask`", values_mask, values, "regions")
         if keys is None:
             keys = self.project(values)
-        context, weights, _ = self.attend(query, values, keys, values_mask, training)
-        return context, weights
+        context, attention_weights, _ = self.attend(
+            query, values, keys, values_mask, training
+        )
+        return context, attention_weights
 
     def compute_output_shape(self, query_shape, values_shape, keys_shape=None):
         batch, regions, features = values_shape
@@ -141,7 +143,7 @@ class BahdanauAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="saccade")
 class HardAttention(BahdanauAttention):
-    """Hard attention (Xu et al. 2015, section 4.1): the network looks at ONE region.
+    """Hard attention (Xu et al. 2015, section 4.1): the context is ONE region.
 
     The weights are those of BahdanauAttention, read as a distribution. In training
     the region is drawn from it, and in a share `expected` of the draws the mean
@@ -174,11 +176,11 @@ class HardAttention(BahdanauAttention):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def attend(self, query, values, keys, values_mask=None, training=False, **products):
-        weights = self.weigh(query, keys, values_mask, **products)
+        attention_weights = self.weigh(query, keys, values_mask, **products)
         values = ops.cast(values, self.compute_dtype)
         regions = ops.shape(values)[1]
         likeliest = ops.one_hot(
-            ops.argmax(weights, axis=-1), regions, dtype=self.compute_dtype
+            ops.argmax(attention_weights, axis=-1), regions, dtype=self.compute_dtype
         )
         chosen = likeliest
         if training:
@@ -187,7 +189,7 @@ class HardAttention(BahdanauAttention):
                 (batch, 2), dtype="float32", seed=self.seed_generator
             )
             # The region whose share of the cumulated distribution holds the draw.
-            cumulated = ops.cumsum(ops.cast(weights, "float32"), axis=-1)
+            cumulated = ops.cumsum(ops.cast(attention_weights, "float32"), axis=-1)
             drawn = ops.one_hot(
                 ops.argmax(
                     ops.cast(cumulated > draws[:, :1] * cumulated[:, -1:], "int32"),
@@ -196,10 +198,10 @@ class HardAttention(BahdanauAttention):
                 regions,
                 dtype=self.compute_dtype,
             )
-            chosen = ops.where(draws[:, 1:] < self.expected, weights, drawn)
-        if values_mask is not None:  # A row without regions looks nowhere.
+            chosen = ops.where(draws[:, 1:] < self.expected, attention_weights, drawn)
+        if values_mask is not None:  # A row without regions chooses none.
             chosen = chosen * ops.cast(values_mask, chosen.dtype)
-        return multiply.mix(chosen, values), weights, chosen
+        return multiply.mix(chosen, values), attention_weights, chosen
 
     def get_config(self):
         return {**super().get_config(), "expected": self.expected, "seed": self.seed}

@@ -1,4 +1,4 @@
-"""Attention inside the recurrent loop: look, then step."""
+"""Attention inside the recurrent loop: attend, then step."""
 
 import contextvars
 
@@ -25,7 +25,7 @@ _STEPS = contextvars.ContextVar("saccade_attention_steps")
 
 @keras.saving.register_keras_serializable(package="saccade")
 class AttentionCell(WrapperCell):
-    """A cell that looks at the regions a_l of a memory before every step.
+    """A cell that attends to the regions a_l of a memory before every step.
 
     The decoder of Xu et al. 2015 ("Show, attend and tell") around any inner cell:
 
@@ -33,7 +33,7 @@ class AttentionCell(WrapperCell):
         beta = sigmoid(Wb h' + bb)                   the gate: how much to let in
         h = cell([x; beta context], h')
 
-    An inner ConditionedCell sees the mean region as its vector.
+    An inner ConditionedCell reads the mean region as its vector.
 
     Args:
         cell: the inner cell; its first state is the query.
@@ -167,14 +167,14 @@ class AttentionCell(WrapperCell):
 
 @keras.saving.register_keras_serializable(package="saccade")
 class AttentionRNN(Recurrent):
-    """A recurrent layer that looks at a memory before each of its steps.
+    """A recurrent layer that attends to a memory before each of its steps.
 
     Args:
         cell: the inner cell, for instance `LSTMCell(256)`.
         attention: `BahdanauAttention(units)` (soft) or `HardAttention(units)`.
         gate: whether the context passes the gate beta of Xu et al. 2015.
         penalty: weight of the doubly stochastic penalty: over a sentence, every
-            region should be looked at about once,
+            region should have weights of about one in all,
             penalty * mean over rows of sum over l of (1 - sum over t weights_tl)^2,
             added to the model's loss (Xu et al. 2015, equation 14). 0: none.
 
@@ -191,8 +191,8 @@ class AttentionRNN(Recurrent):
 
     Output: a dict of
         outputs: (batch, T, units), h after each step;
-        contexts: (batch, T, D), what it saw at each step;
-        weights: (batch, T, L), where it looked at each step, rows sum to 1;
+        contexts: (batch, T, D), the context of each step;
+        weights: (batch, T, L), the attention weights of each step, rows sum to 1;
         chosen: (batch, T, L), the region drawn (HardAttention), else the weights;
         states: list of (batch, units), after the last step.
     """

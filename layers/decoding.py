@@ -8,8 +8,8 @@ in a `tf.function`, under XLA and in a SavedModel.
     step(tokens, state) -> logits, state, weights
 
 with tokens int32 (rows,), the tokens chosen last; state any nest of tensors, rows
-first; logits (rows, vocabulary), raw scores; weights (rows, L), where the network
-looked. What does not change from step to step (a picture's features) is best kept
+first; logits (rows, vocabulary), raw scores; weights (rows, L), the attention
+weights. What does not change from step to step (a picture's features) is best kept
 out of the state, in the closure of `step`: `beam_search` reorders the state's rows.
 """
 
@@ -27,7 +27,7 @@ class Decoded(NamedTuple):
     lengths: int32 (batch, [n_best]), number of tokens, `end` included.
     scores: float32 (batch, [n_best]), what hypotheses are ranked by.
     log_probs: float32 (batch, [n_best]), natural log of the tokens' probability.
-    weights: (batch, [n_best,] max_length, L), where it looked for each token; zeros
+    weights: (batch, [n_best,] max_length, L), the attention of each token; zeros
         after the end; None where `step` returns none.
     """
 
@@ -115,8 +115,8 @@ def sample(
     draws = uniform(max_length, seeds)
 
     def choose(logits, t):
-        log_probs = narrow(logits, temperature, top_k, top_p)
-        tokens = pick(log_probs, tf.gather(draws, t, axis=1))
+        log_probs = filter_top_k_top_p(logits, temperature, top_k, top_p)
+        tokens = categorical(log_probs, tf.gather(draws, t, axis=1))
         return tokens, tf.gather(log_probs, tokens, batch_dims=1)
 
     return _one_by_one(
@@ -124,7 +124,7 @@ def sample(
     )
 
 
-def narrow(logits, temperature=1.0, top_k=0, top_p=1.0):
+def filter_top_k_top_p(logits, temperature=1.0, top_k=0, top_p=1.0):
     """Log-probabilities of the distribution that `sample` draws from.
 
     Args:
@@ -157,7 +157,7 @@ def narrow(logits, temperature=1.0, top_k=0, top_p=1.0):
     return tf.nn.log_softmax(tf.where(log_probs < least, _IMPOSSIBLE, log_probs))
 
 
-def pick(log_probs, draws):
+def categorical(log_probs, draws):
     """The tokens at which the cumulated probability passes a number in [0, 1).
 
     Args:
@@ -335,12 +335,12 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
     vocabulary, regions = _sizes(step, start, state)
     blocked = _blocked_until(end, min_length, suppress, vocabulary)
 
-    # A finished row goes on with the others; what it says then is cut off below.
+    # A finished row goes on with the others; its tokens from then on are cut off below.
     def grow(t, tokens, state, finished, history):
         old = (tokens, state, finished)
         logits, state, *weights = step(tokens, state)
-        tokens, chance = choose(blocked(tf.cast(logits, tf.float32), t), t)
-        record = {"tokens": tokens, "chances": chance}
+        tokens, log_prob = choose(blocked(tf.cast(logits, tf.float32), t), t)
+        record = {"tokens": tokens, "log_probs": log_prob}
         if weights:
             record["weights"] = tf.cast(weights[0], tf.float32)
         history = {k: history[k].write(t, v) for k, v in record.items()}
@@ -348,7 +348,7 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
         return t + 1, *_shaped_like(new, old), history
 
     rows = start.shape[0]
-    shapes = {"tokens": [rows], "chances": [rows]}
+    shapes = {"tokens": [rows], "log_probs": [rows]}
     if regions:
         shapes["weights"] = [rows, regions]
     _, _, _, _, history = tf.while_loop(
@@ -366,8 +366,8 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
     tokens = tf.transpose(history["tokens"].stack())  # (batch, max_length)
     unfinished = tf.cumsum(tf.cast(tokens == end, tf.int32), 1, exclusive=True) == 0
     lengths = tf.reduce_sum(tf.cast(unfinished, tf.int32), axis=1)
-    chances = tf.where(unfinished, tf.transpose(history["chances"].stack()), 0.0)
-    total = tf.reduce_sum(chances, axis=1)
+    log_probs = tf.transpose(history["log_probs"].stack())
+    total = tf.reduce_sum(tf.where(unfinished, log_probs, 0.0), axis=1)
     weights = None
     if regions:
         weights = tf.transpose(history["weights"].stack(), [1, 0, 2])
@@ -376,7 +376,7 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
 
 
 def _sizes(step, tokens, state):
-    """Size of the vocabulary, and number of regions looked at (0: none).
+    """Size of the vocabulary, and number of regions of the attention (0: none).
 
     `step` is called once to learn them; in a graph that call costs nothing, because
     nobody reads its result.
@@ -436,7 +436,7 @@ def _trace_back(parents, t, max_length, n_best):
 
     Returns:
         int32 (max_length, batch, n_best) twice: the place after each step, where its
-        token stands, and the place before it, which did the looking. 0 behind t.
+        token stands, and the place before it, whose weights they are. 0 behind t.
     """
     import tensorflow as tf
 

@@ -1,10 +1,11 @@
 """The matrix products of a step, and what the fast loop notes of them.
 
-A cell's step does all its products through a `Multiply`: by themselves they are what
-they say. The loop of `time_loop` runs the same step with other kinds of Multiply, one
-that learns which products there are, one that notes their results on the way forwards,
-and one that notes their gradients on the way back, so that the gradients of weights and
-inputs are one large product each, after the loop.
+A cell's step does all its products through a `Multiply`, which does them as they are
+written. The loop of `time_loop`, whose docstring follows one step through all of them,
+runs the same step with other kinds of Multiply: `Plan` learns which products there are,
+`Forward` notes their results on the way forwards, `Backward` their gradients on the way
+back, so that the gradients of weights and inputs, in `Sums`, are one large product
+each, after the loop.
 """
 
 from keras import ops
@@ -64,10 +65,10 @@ class _Product:
         where the inputs have no part in it. x: (time, batch, features)."""
         import tensorflow as tf
 
-        mine = [part for part in self.parts if part.kind == "x"]
-        if not mine:
+        of_x = [part for part in self.parts if part.kind == "x"]
+        if not of_x:
             return None
-        total = tf.add_n([tf.matmul(_rows(x), part.rows(weights)) for part in mine])
+        total = tf.add_n([tf.matmul(_rows(x), part.rows(weights)) for part in of_x])
         if self.bias is not None:
             total = tf.nn.bias_add(total, weights[self.bias])
         total = tf.reshape(total, [tf.shape(x)[0], -1, total.shape[-1]])
@@ -146,7 +147,7 @@ class Plan(Multiply):
         self.products, self.results, self.computed = [], [], []
 
     def __call__(self, *pairs, bias=None):
-        parts, held = [], []
+        parts, operands = [], []
         for operand, kernel in pairs:
             number, start = _expect(kernel, self.weights, "kernel", "weights"), 0
             tensors = operand if isinstance(operand, tuple) else (operand,)
@@ -155,12 +156,12 @@ class Plan(Multiply):
                 parts.append(self.part(tensor, number, start, stop))
                 start = stop
             tensors = [ops.stop_gradient(t) if t is self.x else t for t in tensors]
-            held.append((tuple(tensors), ops.stop_gradient(kernel)))
+            operands.append((tuple(tensors), ops.stop_gradient(kernel)))
         if bias is not None:
             number = _expect(bias, self.weights, "bias", "weights")
             bias = ops.stop_gradient(bias)
         self.products.append(_Product(parts, None if bias is None else number))
-        self.results.append(super().__call__(*held, bias=bias))
+        self.results.append(super().__call__(*operands, bias=bias))
         return self.results[-1]
 
     def mix(self, shares, values):

@@ -15,6 +15,58 @@ which does all its matrix products by `multiply((operand, kernel), ..., bias=Non
 `products.Multiply`. Everything else in the step may be any differentiable operation,
 but no random draw: the backward loop runs the step again, with the products' results
 as they were.
+
+An example: one step of an Elman network, with h' the state before it,
+
+    z = multiply((x, Wx), (h', Wh), bias=b) = x Wx + h' Wh + b
+    h = tanh(z)                                                  output and new state
+
+over T steps, N rows, F features and U units, with the weights [b, Wx, Wh]. The loop
+runs this one function for three ends, each time with another kind of `multiply`.
+
+1. Trace (`_Loop.__init__`): once, on an x of zeros, with a `Plan`. It computes z, and
+   finds out by identity which of the tensors that it was given each operand is:
+
+       plan.products   one _Product: its bias is weight 0, its parts are
+                           x        times the rows 0 to F of weight 1, Wx
+                           state 0  times the rows 0 to U of weight 2, Wh
+       plan.results    [z], (N, U), for its shape and dtype
+       plan.computed   [], the operands that are neither x nor a state; r h' in a GRU
+
+   No gradient passes the plan's products to x, Wx, Wh and b, so a tape around this run
+   shows which of them the step reads in other ways too: none of them, here.
+
+2. Record (`_Loop.forward`): t = 0 to T - 1, with a `Forward`. The kernels of a product
+   stand below each other, so that it is one matrix product:
+
+       z_t = [x_t h_(t-1)] [Wx; Wh] + b        noted in results
+       h_t = tanh(z_t)
+
+   Beside the outputs, two arrays are kept, all that the backward loop will need:
+
+       arrays["states"]    h_(-1) ... h_(T-1): at t stands the state BEFORE step t
+       arrays["results"]   z_0 ... z_(T-1)
+
+3. Replay (`_Loop.backward`): t = T - 1 down to 0, with a `Backward` and under a tape.
+   Its product multiplies nothing: it gives the z_t of the record, and TensorFlow
+   differentiates what is around it, which is only tanh. With dh_t what reaches the
+   output and the new state of step t,
+
+       dz_t     = dh_t (1 - h_t^2)             noted in gradients
+       dh_(t-1) = dz_t Wh^T + d_output_(t-1)   the state's share, by plan.kernels_back
+
+   The product passes no gradient on to x, Wx, Wh and b: that is the next part's work.
+
+4. Sum (`_Product.add_gradients` into `Sums`): once. The dz of all steps are the rows of
+   dZ (T N, U), those of x of X (T N, F), the states before all steps of H' (T N, U):
+
+       sums.weights   [sum of the rows of dZ, X^T dZ, H'^T dZ]     of b, Wx, Wh
+       sums.x         dZ Wx^T
+       sums.memory    [], because there is no memory
+
+   What the tape gave for weights, memory or x that the step also reads outside of its
+   products (a gate's peephole, a layer's norm) was added up in the loop and is in
+   `Sums` from the start.
 """
 
 from .products import Backward, Forward, Plan, Sums, multiply
@@ -128,8 +180,8 @@ class _Loop:
         self.time = tf.shape(x)[0]
         self.most = x.shape[0]  # None where the length is unknown
 
-        # One step on nothing, to see which products it takes and which tensors it
-        # reads in other ways. In a graph it costs nothing: nobody reads its result.
+        # Trace: one step on nothing, to find which products it takes and which tensors
+        # it reads in other ways. In a graph it costs nothing: nobody reads its result.
         nothing = tf.ensure_shape(tf.zeros(tf.shape(x)[1:], x.dtype), x.shape[1:])
         self.plan = Plan(nothing, states, weights, memory)
         others = [nothing, *weights, *memory]
@@ -197,7 +249,8 @@ class _Loop:
         )
 
     def forward(self, flat, keep):
-        """Returns [*outputs, *states], and with `keep` what the backward loop needs."""
+        """Record: returns [*outputs, *states], and the arrays, with `keep` those that
+        the backward loop needs."""
         import tensorflow as tf
 
         x, states, weights, memory = self.split(flat)
@@ -268,7 +321,7 @@ class _Loop:
         return results, gradient
 
     def backward(self, flat, arrays, upstream):
-        """Gradients of x, states, weights and memory, in this order."""
+        """Replay and sum: gradients of x, states, weights and memory, in this order."""
         import tensorflow as tf
 
         x, states, weights, memory = self.split(flat)

@@ -23,7 +23,7 @@ class Network:
         self.embedding = 2 * normal(vocabulary, SIZE)
         self.recurrent = normal(SIZE, SIZE)
         self.output = 1.5 * normal(SIZE, vocabulary)
-        self.look = normal(SIZE, REGIONS)
+        self.scorer = normal(SIZE, REGIONS)
         bias = normal(batch, vocabulary)
         bias[:, END] += end_bias
         self.state = {"h": normal(batch, SIZE), "fixed": [bias]}
@@ -33,8 +33,8 @@ class Network:
         h = tf.gather(tf.constant(self.embedding), tokens)
         h = tf.tanh(tf.matmul(state["h"], self.recurrent) + h)
         logits = tf.matmul(h, self.output) + state["fixed"][0]
-        attended = tf.nn.softmax(tf.matmul(h, self.look))
-        return logits, {"h": h, "fixed": state["fixed"]}, attended
+        attention_weights = tf.nn.softmax(tf.matmul(h, self.scorer))
+        return logits, {"h": h, "fixed": state["fixed"]}, attention_weights
 
     def step_without_weights(self, tokens, state):
         return self.step(tokens, state)[:2]
@@ -48,23 +48,23 @@ class Network:
         """One row: log-probabilities (VOCABULARY,), state, weights (REGIONS,)."""
         h, bias = state
         h = np.tanh(h @ self.recurrent + self.embedding[token])
-        attended = np.exp(h @ self.look)
-        return log_softmax(h @ self.output + bias), (h, bias), attended / attended.sum()
+        shares = np.exp(h @ self.scorer)
+        return log_softmax(h @ self.output + bias), (h, bias), shares / shares.sum()
 
     def follow(self, index, tokens, suppress=(), min_length=0):
-        """Log-probability of a row's sentence, and where it looked at each token."""
+        """Log-probability of a row's sentence, and the attention of each token."""
         state, token = self.row(index)
-        total, attention = 0.0, []
+        total, attention_weights = 0.0, []
         for t, following in enumerate(tokens):
-            logits, state, attended = self.step_numpy(token, state)
+            logits, state, weights = self.step_numpy(token, state)
             logits = allowed(logits, t, suppress, min_length)
             total += logits[following]
-            attention.append(attended)
+            attention_weights.append(weights)
             token = following
-        return total, np.array(attention)
+        return total, np.array(attention_weights)
 
     def sentences(self, index, max_length, suppress=(), min_length=0):
-        """Every sentence that a row can say, with its log-probability."""
+        """Every sentence that a row can have, with its log-probability."""
         state, start = self.row(index)
         growing = [((), 0.0, state, start)]
         done = []
@@ -74,14 +74,9 @@ class Network:
                 logits, state, _ = self.step_numpy(token, state)
                 logits = allowed(logits, t, suppress, min_length)
                 for token in np.flatnonzero(np.isfinite(logits)):
-                    hypothesis = (
-                        (*tokens, int(token)),
-                        total + logits[token],
-                        state,
-                        token,
-                    )
+                    grown = ((*tokens, int(token)), total + logits[token], state, token)
                     ends = token == END or t + 1 == max_length
-                    (done if ends else longer).append(hypothesis)
+                    (done if ends else longer).append(grown)
             growing = longer
         return [(tokens, total) for tokens, total, *_ in done]
 
@@ -101,6 +96,6 @@ def allowed(logits, t, suppress=(), min_length=0):
     return log_softmax(logits)
 
 
-def written_part(tokens):
+def without_padding(tokens):
     """A row of decoded tokens without its padding."""
     return tuple(int(t) for t in tokens if t != PAD)

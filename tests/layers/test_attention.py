@@ -142,7 +142,7 @@ def test_hard_takes_the_likeliest_at_inference(mask):
     np.testing.assert_allclose(weights, expected, atol=1e-6)
 
 
-def looked_at(layer, draws, mask=None):
+def chosen_regions(layer, draws, mask=None):
     """Row 0 drawn many times over: the chosen rows and the distribution."""
     query, values = data()
     query, values = (np.repeat(a[:1], draws, axis=0) for a in (query, values))
@@ -155,7 +155,9 @@ def looked_at(layer, draws, mask=None):
 def test_hard_draws_follow_the_distribution(masked):
     draws = 20_000
     mask = np.repeat(VALUES_MASK[1:2], draws, axis=0) if masked else None
-    chosen, weights = looked_at(make(HardAttention, expected=0.0, seed=7), draws, mask)
+    chosen, weights = chosen_regions(
+        make(HardAttention, expected=0.0, seed=7), draws, mask
+    )
     assert (chosen.sum(-1) == 1).all() and set(chosen.flatten()) == {0.0, 1.0}
     counts, likely = chosen.sum(0), weights > 0
     assert counts[~likely].sum() == 0
@@ -166,7 +168,7 @@ def test_hard_draws_follow_the_distribution(masked):
 
 def test_hard_takes_the_mean_in_the_expected_share():
     draws = 20_000
-    chosen, weights = looked_at(make(HardAttention, expected=0.3, seed=7), draws)
+    chosen, weights = chosen_regions(make(HardAttention, expected=0.3, seed=7), draws)
     means = np.isclose(chosen, weights, atol=1e-6).all(-1)
     assert abs(means.mean() - 0.3) < 0.015
     assert (chosen[~means].max(-1) == 1).all()
@@ -186,10 +188,10 @@ def test_hard_with_expected_one_equals_soft():
 
 def test_a_seed_repeats_the_draws_and_calls_differ():
     first, again = (make(HardAttention, expected=0.0, seed=3) for _ in range(2))
-    one, two = looked_at(first, 50)[0], looked_at(first, 50)[0]
+    one, two = chosen_regions(first, 50)[0], chosen_regions(first, 50)[0]
     assert (one != two).any()
-    np.testing.assert_array_equal(one, looked_at(again, 50)[0])
-    np.testing.assert_array_equal(two, looked_at(again, 50)[0])
+    np.testing.assert_array_equal(one, chosen_regions(again, 50)[0])
+    np.testing.assert_array_equal(two, chosen_regions(again, 50)[0])
 
 
 @pytest.mark.parametrize("expected", [-0.1, 1.5])

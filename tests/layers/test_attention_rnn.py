@@ -231,8 +231,8 @@ def test_gradients(attention):
         result, _ = layer.stateless_call(
             weights, rest, x, memory=memory, memory_mask=VALUES_MASK, mask=PADDING
         )
-        visible = tf.concat([result["outputs"], result["weights"]], axis=-1)
-        return tf.reduce_sum(visible * mix)
+        both = tf.concat([result["outputs"], result["weights"]], axis=-1)
+        return tf.reduce_sum(both * mix)
 
     check_gradients(
         function, [x, memory, *(w.numpy() for w in layer.trainable_weights)]

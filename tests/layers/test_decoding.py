@@ -1,4 +1,4 @@
-"""Greedy and beam search against everything that a tiny network can say."""
+"""Greedy and beam search against everything that a tiny network can write."""
 
 import functools
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from saccade.layers import decoding
 
-from .networks import END, PAD, REGIONS, Network, written_part
+from .networks import END, PAD, REGIONS, Network, without_padding
 
 LENGTH = 4
 SEARCHES = {
@@ -51,7 +51,7 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(seed, penalty, limits):
         everything = network.sentences(row, LENGTH, **limits)
         everything.sort(key=lambda s: -rank(s[1], len(s[0]), penalty))
         for place, (tokens, log_prob) in enumerate(everything[:4]):
-            assert written_part(found.tokens[row, place]) == tokens
+            assert without_padding(found.tokens[row, place]) == tokens
             assert found.lengths[row, place] == len(tokens)
             np.testing.assert_allclose(found.log_probs[row, place], log_prob, atol=1e-5)
             expected = rank(log_prob, len(tokens), penalty)
@@ -64,7 +64,7 @@ def test_the_length_penalty_changes_the_winner_somewhere():
     def winners(penalty):
         search = functools.partial(decoding.beam_search, beam=64)
         found = decode(search, Network(1, batch=60), length_penalty=penalty)
-        return [written_part(tokens) for tokens in found.tokens[:, 0]]
+        return [without_padding(tokens) for tokens in found.tokens[:, 0]]
 
     assert winners(0.0) != winners(3.0)
 
@@ -75,7 +75,7 @@ def test_greedy_takes_the_likeliest_token_each_time(seed, limits):
     network = Network(seed)
     found = decode(decoding.greedy, network, **limits)
     for row in range(network.batch):
-        tokens = written_part(found.tokens[row])
+        tokens = without_padding(found.tokens[row])
         for t, token in enumerate(tokens):
             chances = [
                 network.follow(row, (*tokens[:t], other), **limits)[0]
@@ -83,10 +83,10 @@ def test_greedy_takes_the_likeliest_token_each_time(seed, limits):
             ]
             assert np.argmax(chances) == token
         assert tokens[-1] == END or len(tokens) == LENGTH
-        log_prob, attention = network.follow(row, tokens, **limits)
+        log_prob, attention_weights = network.follow(row, tokens, **limits)
         np.testing.assert_allclose(found.log_probs[row], log_prob, atol=1e-5)
         np.testing.assert_allclose(
-            found.weights[row, : len(tokens)], attention, atol=1e-5
+            found.weights[row, : len(tokens)], attention_weights, atol=1e-5
         )
 
 
@@ -112,16 +112,16 @@ def test_hypotheses_are_sorted_and_their_figures_are_their_own(seed, penalty):
     assert len(set(np.array(found.lengths).flatten())) > 2, "all end at once"
     for row in range(network.batch):
         assert (np.diff(found.scores[row]) <= 1e-6).all()
-        sentences = [written_part(tokens) for tokens in found.tokens[row]]
+        sentences = [without_padding(tokens) for tokens in found.tokens[row]]
         assert len(set(sentences)) == 5
         for place, tokens in enumerate(sentences):
             length = len(tokens)
             assert END not in tokens[:-1]
             assert found.lengths[row, place] == length
-            log_prob, attention = network.follow(row, tokens)
+            log_prob, attention_weights = network.follow(row, tokens)
             np.testing.assert_allclose(found.log_probs[row, place], log_prob, atol=1e-4)
             weights = found.weights[row, place]
-            np.testing.assert_allclose(weights[:length], attention, atol=1e-5)
+            np.testing.assert_allclose(weights[:length], attention_weights, atol=1e-5)
             assert not np.any(weights[length:])
 
 

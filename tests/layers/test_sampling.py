@@ -109,8 +109,8 @@ def test_temperature_and_top_p_may_differ_by_row():
     tokens = np.array(draw(temperature=warm).tokens)
     assert follows(tokens[rows % 2 == 0], chances(0.5))
     assert follows(tokens[rows % 2 == 1], chances(2.0))
-    narrow = np.where(rows % 2, 1.0, 0.01).astype("float32")
-    tokens = np.array(draw(top_p=narrow).tokens)
+    small_or_all = np.where(rows % 2, 1.0, 0.01).astype("float32")
+    tokens = np.array(draw(top_p=small_or_all).tokens)
     assert set(tokens[rows % 2 == 0].flatten()) == {0}
     assert follows(tokens[rows % 2 == 1], chances())
     same = draw(50, temperature=np.full(50, 0.7, "float32"), max_length=5)

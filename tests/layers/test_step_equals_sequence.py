@@ -74,9 +74,9 @@ def steps_by_hand(layer, x, states, start, mask, reset, memory=None):
             stepped = [np.where(real, s, old) for s, old in pairs]
             if before is None or layer.zero_output_for_mask:
                 before = {part: np.zeros_like(value) for part, value in new.items()}
-            looks = ("weights", "chosen")  # of a padded step: nowhere
+            attention = ("weights", "chosen")  # of a padded step: zeros
             new = {
-                part: np.where(real, value, 0 if part in looks else before[part])
+                part: np.where(real, value, 0 if part in attention else before[part])
                 for part, value in new.items()
             }
         states, before = stepped, new

@@ -23,6 +23,7 @@ from saccade.layers import (
     products,
 )
 from saccade.layers.cells import is_fast
+from saccade.layers.elman import elman_step
 from saccade.layers.recurrent import CellLayer
 from saccade.layers.time_loop import run
 
@@ -371,6 +372,56 @@ def test_a_nest_of_outputs(mask, own_gradient):
             expected = sum(rest[1 + i] for _, rest in alone)
             np.testing.assert_allclose(gradient, expected, atol=1e-5)
         assert np.abs(gradients[0]).max() > 0.1
+
+
+def test_the_example_of_the_module():
+    """One Elman network through plan and loop, as the docstring follows it."""
+    weights = [normal(UNITS), normal(FEATURES, UNITS), normal(UNITS, UNITS, seed=1)]
+    weights = [tf.constant(weight) for weight in weights]
+
+    def step(multiply, x, states, weights, memory):
+        bias, kernel, recurrent_kernel = weights
+        (h,) = states
+        h = elman_step(x, h, kernel, recurrent_kernel, bias, tf.tanh, multiply)
+        return h, [h]
+
+    first, start = tf.constant(SEQUENCES[:, 0]), tf.constant(normal(BATCH, UNITS))
+    plan = products.Plan(first, [start], weights, [])
+    step(plan, first, [start], weights, [])
+    (product,) = plan.products
+    assert product.bias == 0
+    assert [(p.kind, p.index, p.kernel, p.start, p.stop) for p in product.parts] == [
+        ("x", None, 1, 0, FEATURES),
+        ("state", 0, 2, 0, UNITS),
+    ]
+    assert plan.results[0].shape == (BATCH, UNITS) and plan.computed == []
+
+    x = tf.constant(np.swapaxes(SEQUENCES, 0, 1))
+    d_output = normal(TIME, BATCH, UNITS, seed=2)
+    with tf.GradientTape() as tape:
+        tape.watch([x, start, weights])
+        outputs, _ = run(step, x, [start], weights)
+        value = tf.reduce_sum(outputs * d_output)
+    d_x, d_start, (d_bias, d_kernel, d_recurrent) = tape.gradient(
+        value, [x, start, weights]
+    )
+
+    _, kernel, recurrent_kernel = (weight.numpy() for weight in weights)
+    h, d_state, d_z = outputs.numpy(), 0, [None] * TIME
+    for t in reversed(range(TIME)):
+        d_z[t] = (d_output[t] + d_state) * (1 - h[t] ** 2)
+        d_state = d_z[t] @ recurrent_kernel.T
+    states = np.concatenate([[start], h[:-1]])
+    rows = np.concatenate(d_z)
+    pairs = {
+        "bias": (d_bias, rows.sum(0)),
+        "kernel": (d_kernel, x.numpy().reshape(-1, FEATURES).T @ rows),
+        "recurrent": (d_recurrent, states.reshape(-1, UNITS).T @ rows),
+        "x": (d_x, (rows @ kernel.T).reshape(x.shape)),
+        "start": (d_start, d_state),
+    }
+    for what, (got, expected) in pairs.items():
+        np.testing.assert_allclose(got, expected, atol=1e-5, err_msg=what)
 
 
 def test_a_kernel_from_elsewhere_is_an_error():

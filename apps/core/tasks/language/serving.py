@@ -277,9 +277,9 @@ class Sampler:
         logits += never
         drawn = temperature > 0
         divisor = tf.where(drawn, tf.maximum(temperature, 1e-6), 1.0)[:, None]
-        log_probs = decoding.narrow(logits, divisor, self.top_k, self.top_p)
+        log_probs = decoding.filter_top_k_top_p(logits, divisor, self.top_k, self.top_p)
         likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        return tf.where(drawn, decoding.pick(log_probs, draws), likeliest)
+        return tf.where(drawn, decoding.categorical(log_probs, draws), likeliest)
 
     def step(self, tokens, states, reset=None):
         """One token per row: logits float32 (batch, vocabulary), states."""

@@ -133,5 +133,7 @@ def choose(logits, draws, options):
     if options.temperature <= 0:
         return int(np.argmax(logits))
     temperature = max(options.temperature, 1e-6)
-    log_probs = decoding.narrow(logits, temperature, options.top_k, options.top_p)
-    return int(decoding.pick(log_probs, draws)[0])
+    log_probs = decoding.filter_top_k_top_p(
+        logits, temperature, options.top_k, options.top_p
+    )
+    return int(decoding.categorical(log_probs, draws)[0])
