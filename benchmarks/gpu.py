@@ -21,8 +21,6 @@ import argparse
 import json
 import os
 import pathlib
-import statistics
-import time
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -30,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from timing import medians
 
 from saccade import layers
 
@@ -162,21 +161,6 @@ def runs_of(cell, batch, time_steps, size):
     return runs, difference
 
 
-def medians(runs, repeats):
-    """{name: median milliseconds}; every round in another order."""
-    for run in runs.values():
-        run()
-        run()
-    names, times = list(runs), {name: [] for name in runs}
-    order = np.random.default_rng(0)
-    for _ in range(repeats):
-        for i in order.permutation(len(names)):
-            started = time.perf_counter()
-            runs[names[i]]()
-            times[names[i]].append(time.perf_counter() - started)
-    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--grid", choices=GRIDS, default="full")
@@ -196,10 +180,10 @@ def main():
     for cell in options.cells:
         for batch, steps, size in GRIDS[options.grid]:
             runs, difference = runs_of(cell, batch, steps, size)
-            figures = medians(runs, options.repeats)
+            figures = medians(runs, options.repeats, warm_up=2)
             row = {"cell": cell, "batch": batch, "time": steps, "size": size}
-            for (side, name), ms in figures.items():
-                row[f"{side}_{name}"] = round(ms, 3)
+            for (side, name), seconds in figures.items():
+                row[f"{side}_{name}"] = round(1e3 * seconds, 3)
             row["difference"] = difference
             rows.append(row)
             print(row, flush=True)

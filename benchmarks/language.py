@@ -43,8 +43,6 @@ import json
 import os
 import pathlib
 import platform
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -58,6 +56,7 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
+from timing import medians
 
 from saccade.apps.char_lm import config as settings
 from saccade.apps.char_lm import data
@@ -72,18 +71,6 @@ KERAS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 BLOCKS = {"lstm": 4, "gru": 3}  # of units in a kernel
 TARGETS = {"keras": 1.5, "torch": 3.0, "loop": 30.0}
 TEMPERATURE = 0.8
-
-
-def medians(runs, repeats):
-    """{name: median seconds}; every round in another order."""
-    names, times = list(runs), {name: [] for name in runs}
-    order = np.random.default_rng(0)
-    for _ in range(repeats):
-        for i in order.permutation(len(names)):
-            started = time.perf_counter()
-            runs[names[i]]()
-            times[names[i]].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 # Training

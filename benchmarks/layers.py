@@ -19,8 +19,6 @@ import json
 import os
 import pathlib
 import platform
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -35,6 +33,7 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
+from timing import medians
 
 from saccade import layers
 
@@ -42,6 +41,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 RESULTS = pathlib.Path(__file__).parent / "results"
+ROUNDS = {"seconds": 2.0, "warm_up": 2}  # short runs are timed more often
 GRIDS = {
     "full": [
         (b, t, h)
@@ -96,24 +96,6 @@ def torch_runs(kind, size, x):
         (rnn(x)[0] ** 2).sum().backward()
 
     return {("forward", "eager"): forward, ("both", "eager"): both}
-
-
-def medians(runs, repeats, seconds=2.0):
-    """{name: median seconds}; every round in another order. At least `repeats` rounds,
-    and as many more as fit into `seconds`, up to 15 times as many."""
-    for run in runs.values():
-        run()
-        run()
-    names, times = list(runs), {name: [] for name in runs}
-    order, began = np.random.default_rng(0), time.perf_counter()
-    for done in range(15 * repeats):
-        if done >= repeats and time.perf_counter() - began > seconds:
-            break
-        for i in order.permutation(len(names)):
-            started = time.perf_counter()
-            runs[names[i]]()
-            times[names[i]].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def products_runs(x, blocks):
@@ -188,7 +170,7 @@ def measure_point(cell, batch, steps, size, repeats):
     if torch is not None:
         for key, run in torch_runs(kind, size, x).items():
             runs["torch", *key] = run
-    times = medians(runs, repeats)
+    times = medians(runs, repeats, **ROUNDS)
     rows = []
     for what in ("forward", "both"):
         row = {"cell": cell, "B": batch, "T": steps, "H": size, "pass": what}
@@ -266,7 +248,7 @@ def measure_attention(repeats, batch=64, steps=12, regions=64, features=192, uni
         for form in ("plain", "XLA") if who == "ours" else ("plain",):
             graph = tf.function(both, jit_compile=form == "XLA")
             runs[who, "both", form] = lambda graph=graph: graph()[0].numpy()
-    times = medians(runs, repeats)
+    times = medians(runs, repeats, **ROUNDS)
     return {f"{who}, {form}": seconds for (who, _, form), seconds in times.items()}
 
 
@@ -298,7 +280,7 @@ def measure_streaming(repeats, size=256, steps=200):
         for form, jit in {"plain": False, "XLA": True}.items():
             graph = tf.function(step, jit_compile=jit)
             runs[who, "step", form] = step_by_step(graph)
-    times = medians(runs, repeats)
+    times = medians(runs, repeats, **ROUNDS)
     return {" ".join(name): 1e6 * s / steps for name, s in times.items()}
 
 
@@ -306,7 +288,7 @@ def product_rate(repeats, size=2048):
     """GFLOP/s of a large float32 matrix product."""
     a = tf.random.normal([size, size])
     product = tf.function(lambda: tf.matmul(a, a))
-    times = medians({"product": lambda: product()[0, 0].numpy()}, repeats)
+    times = medians({"product": lambda: product()[0, 0].numpy()}, repeats, **ROUNDS)
     return 2 * size**3 / times["product"] / 1e9
 
 
