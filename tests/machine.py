@@ -1,6 +1,7 @@
 """How fast this machine is: limits of time are longer on a slow one."""
 
 import functools
+import math
 import os
 import time
 
@@ -35,8 +36,8 @@ def slowness():
 
 
 def seconds(limit):
-    """A limit on the usual machine -> the one on this machine."""
-    return limit * slowness()
+    """A limit on the usual machine -> the one on this machine, a whole number."""
+    return math.ceil(limit * slowness())
 
 
 def pytest_configure(config):
