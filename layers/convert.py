@@ -85,7 +85,7 @@ def to_keras(layer):
         `layer` is. The states of a stateful layer are not copied.
 
     Raises:
-        ValueError: for any other layer, and for `peephole=True` and
+        ValueError: for any other layer, and for peepholes and
             `trainable_state=True`, which Keras lacks.
     """
     if getattr(layer, "trainable_state", False):
@@ -94,11 +94,12 @@ def to_keras(layer):
             "trainable_state=True. Keep ours, or give its first states to Keras' layer "
             "as `initial_state`."
         )
-    if getattr(getattr(layer, "cell", layer), "peephole", False):
+    peephole = getattr(getattr(layer, "cell", layer), "peephole", False)
+    if peephole:
         raise ValueError(
             f"to_keras expected a layer that Keras has; received {_label(layer)} with "
-            "peephole=True, and keras.layers.LSTM has no peepholes. Keep ours, which "
-            "saves and exports like any Keras layer."
+            f"peephole={peephole!r}, and keras.layers.LSTM has no peepholes. Keep "
+            "ours, which saves and exports like any Keras layer."
         )
     config = layer.get_config()
     for option in _OUR_OPTIONS:
@@ -208,10 +209,11 @@ def from_onnx(layer, W, R, B=None, P=None, direction=0):
 
     Raises:
         ValueError: if the layer is not built or of another kind, has no place for B
-            (`use_bias=False`) or P (`peephole=False`), or the shapes do not fit. The
-            layer then keeps the weights it had.
+            (`use_bias=False`) or P (`peephole=False`), looks at the memory cell in
+            another way (`peephole="previous"`), or the shapes do not fit. The layer
+            then keeps the weights it had.
     """
-    cell = _cell(layer, "from_onnx")
+    cell = _cell_for_onnx(layer, "from_onnx")
     peephole = getattr(cell, "peephole", False)
     if B is not None and not cell.use_bias:
         raise ValueError(
@@ -265,9 +267,10 @@ def to_onnx(layer):
         the layer's options say, see `from_onnx`.
 
     Raises:
-        ValueError: if the layer is not built or of another kind.
+        ValueError: if the layer is not built, of another kind, or has
+            `peephole="previous"`.
     """
-    cell = _cell(layer, "to_onnx")
+    cell = _cell_for_onnx(layer, "to_onnx")
     w, r, *biases = _rows(cell, _ONNX[type(cell)])
     weights = {"W": w[None], "R": r[None]}
     if biases:
@@ -316,6 +319,18 @@ def _cell(layer, function):
     return cell
 
 
+def _cell_for_onnx(layer, function):
+    """`_cell`, and an error where ONNX has no such equations."""
+    cell = _cell(layer, function)
+    if getattr(cell, "peephole", False) == "previous":
+        raise ValueError(
+            f"{function} expected a layer whose equations ONNX has; received "
+            f'{_label(layer)} with peephole="previous", and the output gate of ONNX '
+            "looks at the new memory cell. Use peephole=True."
+        )
+    return cell
+
+
 def _cell_for_torch(layer, function):
     """`_cell`, and an error where torch has no such equations."""
     cell = _cell(layer, function)
@@ -324,7 +339,7 @@ def _cell_for_torch(layer, function):
     )
     unlike = None
     if getattr(cell, "peephole", False):
-        unlike = "peephole=True", "torch.nn.LSTM has no peepholes"
+        unlike = f"peephole={cell.peephole!r}", "torch.nn.LSTM has no peepholes"
     elif not getattr(cell, "reset_after", True):
         unlike = "reset_after=False", "torch.nn.GRU resets after the product"
     elif isinstance(cell, ElmanCell):

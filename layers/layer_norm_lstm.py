@@ -136,8 +136,9 @@ class LayerNormLSTMCell(LSTMCell):
     ):
         if kwargs.get("peephole"):
             raise ValueError(
-                f"{type(self).__name__} expected no peephole=True: it has no "
-                "peepholes. Leave it out, or use an LSTM."
+                f"{type(self).__name__} expected no peephole="
+                f"{kwargs['peephole']!r}: it has no peepholes. Leave it out, or use "
+                "an LSTM."
             )
         super().__init__(units, **kwargs)
         self.norm_gamma_initializer = keras.initializers.get(norm_gamma_initializer)

@@ -19,6 +19,7 @@ def lstm_step(
     recurrent_activation,
     peephole=None,
     multiply=multiply,
+    peephole_of_output="current",
 ):
     """One step of the LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers 1999).
 
@@ -32,7 +33,10 @@ def lstm_step(
         h = o tanh(c)                  hidden state
 
     The peephole terms p exist only where `peephole` is given (Gers, Schraudolph &
-    Schmidhuber 2002): i and f look at the cell one step before, o at the new one.
+    Schmidhuber 2002): i and f look at the cell one step before, o at the new one. With
+    `peephole_of_output="previous"` all three look at the cell one step before:
+
+        o = sigmoid(z_o + p_o c')
 
     Args:
         x: `(batch, features)`, or a tuple of tensors that stand side by side;
@@ -41,20 +45,22 @@ def lstm_step(
         bias: b `(4 units,)` or None; the four blocks in the order i, f, g, o.
         peephole: p_i, p_f, p_o, `(units,)` each, or None.
         multiply: what does the products; see `products.Multiply`.
+        peephole_of_output: "current" or "previous", the cell that o looks at.
 
     Returns:
         h, c: `(batch, units)` each.
     """
     z = multiply((x, kernel), (h, recurrent_kernel), bias=bias)
     z_i, z_f, z_g, z_o = ops.split(z, 4, axis=-1)
+    previous = c
     if peephole is not None:
-        z_i = z_i + peephole[0] * c
-        z_f = z_f + peephole[1] * c
+        z_i = z_i + peephole[0] * previous
+        z_f = z_f + peephole[1] * previous
     i = recurrent_activation(z_i)
     f = recurrent_activation(z_f)
-    c = f * c + i * activation(z_g)
+    c = f * previous + i * activation(z_g)
     if peephole is not None:
-        z_o = z_o + peephole[2] * c
+        z_o = z_o + peephole[2] * (previous if peephole_of_output == "previous" else c)
     h = recurrent_activation(z_o) * activation(c)
     return h, c
 
@@ -72,7 +78,9 @@ class LSTMCell(FastCell, keras.layers.LSTMCell):
     Args:
         units: size of h and of c.
         peephole: whether the gates also look at the memory cell; adds the weight
-            `peephole` `(3, units)` with rows for i, f, o.
+            `peephole` `(3, units)` with rows for i, f, o. True: the output gate looks
+            at the new cell, the others at the one before; "previous": all three look
+            at the one before.
         peephole_initializer: how the peephole weights start.
         others: as in `keras.layers.LSTMCell`.
 
@@ -83,12 +91,21 @@ class LSTMCell(FastCell, keras.layers.LSTMCell):
 
     Output:
         h `(batch, units)`, list [h, c].
+
+    Raises:
+        ValueError: `peephole` is none of the three.
     """
 
     def __init__(
         self, units, peephole=False, peephole_initializer="random_uniform", **kwargs
     ):
         super().__init__(units, **kwargs)
+        if peephole not in (False, True, "previous"):
+            raise ValueError(
+                f"{type(self).__name__} expected `peephole` False, True (the output "
+                'gate looks at the new memory cell) or "previous" (all gates look at '
+                f"the one before); received {peephole!r}."
+            )
         self.peephole = peephole
         self.peephole_initializer = keras.initializers.get(peephole_initializer)
         self.peephole_weights = None
@@ -129,6 +146,7 @@ class LSTMCell(FastCell, keras.layers.LSTMCell):
             self.recurrent_activation,
             weights.get("peephole"),
             multiply,
+            "previous" if self.peephole == "previous" else "current",
         )
         return h, [h, c]
 
@@ -147,9 +165,9 @@ class LSTM(CellLayer):
     """Long short-term memory over a sequence; the equations stand in `lstm_step`.
 
     Takes the arguments of `keras.layers.LSTM` (without `use_cudnn`) and
-    `peephole=True` for the peephole LSTM; without peepholes its weights move to
-    and from `keras.layers.LSTM` unchanged. Calls, masks and states: see
-    `Recurrent`; the states are h and c.
+    `peephole=True` or `peephole="previous"` for the peephole LSTM, see `LSTMCell`;
+    without peepholes its weights move to and from `keras.layers.LSTM` unchanged.
+    Calls, masks and states: see `Recurrent`; the states are h and c.
 
     Example:
         >>> LSTM(8, peephole=True, return_sequences=True)(keras.Input((None, 3))).shape

@@ -105,7 +105,8 @@ def test_keras_refuses_what_it_does_not_know():
         from_keras(both)
     with pytest.raises(ValueError, match="Expected one of Elman.*received Dense"):
         to_keras(keras.layers.Dense(UNITS))
-    for lstm in (LSTM(UNITS, peephole=True), LSTM(UNITS, peephole=True).cell):
+    layers = [LSTM(UNITS, peephole=value) for value in (True, "previous")]
+    for lstm in (*layers, layers[0].cell):
         with pytest.raises(ValueError, match="keras.layers.LSTM has no peepholes"):
             to_keras(lstm)
     with pytest.raises(ValueError, match="trainable_state=True"):
@@ -285,6 +286,7 @@ def test_weights_go_into_cells_and_into_recurrent():
     ("kind", "options", "reason"),
     [
         (LSTM, {"peephole": True}, "torch.nn.LSTM has no peepholes"),
+        (LSTM, {"peephole": "previous"}, "peephole='previous'"),
         (GRU, {"reset_after": False}, "torch.nn.GRU resets after"),
         (GRU, {"activation": "relu"}, "torch knows tanh and sigmoid"),
         (LSTM, {"recurrent_activation": "hard_sigmoid"}, "tanh and sigmoid"),
@@ -470,3 +472,12 @@ def test_onnx_arrays_that_do_not_fit():
     refuses(built(LSTM(UNITS)), "no P for LSTM.*peephole=True", from_onnx, w, r, b, p)
     plain = built(LSTM(UNITS, use_bias=False))
     refuses(plain, "no B for LSTM.*use_bias=True", from_onnx, w, r, b)
+
+
+@pytest.mark.parametrize(
+    "move", [lambda layer: from_onnx(layer, *onnx_weights(4)), to_onnx]
+)
+def test_onnx_has_no_output_gate_that_looks_at_the_step_before(move):
+    layer = built(LSTM(UNITS, peephole="previous"))
+    with pytest.raises(ValueError, match='peephole="previous", and the output gate'):
+        move(layer)

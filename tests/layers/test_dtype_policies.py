@@ -44,6 +44,10 @@ LAYERS = {
     "elman": (lambda **o: Elman(UNITS, **BOTH, **o), None),
     "lstm": (lambda **o: LSTM(UNITS, **BOTH, **o), None),
     "peephole": (lambda **o: LSTM(UNITS, peephole=True, **BOTH, **o), None),
+    "peephole of the step before": (
+        lambda **o: LSTM(UNITS, peephole="previous", **BOTH, **o),
+        None,
+    ),
     "gru after": (lambda **o: GRU(UNITS, **BOTH, **o), None),
     "gru before": (lambda **o: GRU(UNITS, reset_after=False, **BOTH, **o), None),
     "layer norm": (lambda **o: LayerNormLSTM(UNITS, **BOTH, **o), None),
