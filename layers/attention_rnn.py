@@ -12,6 +12,7 @@ from .cells import (
     current_reset,
     expect_cell,
     memory_set,
+    nested_states,
     step_weight,
 )
 from .masks import expect_mask, expect_padded
@@ -130,7 +131,7 @@ class AttentionCell(WrapperCell):
         """
         weights = self.step_weights(training) if weights is None else weights
         memory = current_memory(self)
-        h = states[0] if isinstance(states, (list, tuple)) else states
+        h = tree.flatten(states)[0]
         attended = self.attention.attend(
             h,
             memory["values"],
@@ -170,7 +171,9 @@ class AttentionRNN(Recurrent):
     """A recurrent layer that attends to a memory before each of its steps.
 
     Args:
-        cell: the inner cell, for instance `LSTMCell(256)`.
+        cell: the inner cell, for instance `LSTMCell(256)`, or a list of cells, one per
+            level, of which the lowest reads the context and is the query (Wu et al.
+            2016, "Google's neural machine translation system").
         attention: `BahdanauAttention(units)` (soft) or `HardAttention(units)`.
         gate: whether the context passes the gate beta of Xu et al. 2015.
         penalty: weight of the doubly stochastic penalty: over a sentence, every
@@ -194,7 +197,8 @@ class AttentionRNN(Recurrent):
         contexts: (batch, T, D), the context of each step;
         weights: (batch, T, L), the attention weights of each step, rows sum to 1;
         chosen: (batch, T, L), the region drawn (HardAttention), else the weights;
-        states: list of (batch, units), after the last step.
+        states: list of (batch, units), after the last step; of a list of cells, one
+            such list, or one state, per level.
     """
 
     def __init__(self, cell, attention, gate=True, penalty=0.0, **kwargs):
@@ -211,8 +215,12 @@ class AttentionRNN(Recurrent):
                     "the memory, by layers that train. Leave it out, and hand states "
                     "on by `initial_state=result['states']`."
                 )
-        expect_cell(type(self).__name__, cell)
         dtype = kwargs.get("dtype")
+        if isinstance(cell, (list, tuple)):
+            for level in cell:
+                expect_cell(type(self).__name__, level)
+            cell = _levels(cell, dtype)
+        expect_cell(type(self).__name__, cell)
         cell = AttentionCell(cell, attention, gate, dtype=dtype, name="attention_cell")
         super().__init__(cell, return_sequences=True, return_state=True, **kwargs)
         self.attention = attention
@@ -222,7 +230,7 @@ class AttentionRNN(Recurrent):
             keras.layers.Dense(
                 size, "tanh", dtype=self.dtype_policy, name=f"initial_state_{i}"
             )
-            for i, size in enumerate(self.state_size)
+            for i, size in enumerate(tree.flatten(self.state_size))
         ]
 
     def build(self, sequences_shape, memory_shape=None, initial_state_shape=None):
@@ -323,10 +331,12 @@ class AttentionRNN(Recurrent):
         return self.initial_state_from(memory, memory_mask)
 
     def initial_state_from(self, memory, memory_mask=None):
-        """One tanh(W mean(memory) + b) per state of the cell: list of (batch, size)."""
+        """One tanh(W mean(memory) + b) per state of the cell: list of (batch, size), or
+        of such lists where the cell has levels."""
         expect_mask(self, "`memory_mask`", memory_mask, memory, "regions")
         mean = mean_region(ops.cast(memory, self.compute_dtype), memory_mask)
-        return [layer(mean) for layer in self.initial_layers]
+        states = [layer(mean) for layer in self.initial_layers]
+        return nested_states(self.state_size, states)
 
     def step(self, inputs, states, memory=None, training=False):
         """One step: (batch, features) in; a dict of outputs (batch, units), contexts
@@ -344,13 +354,17 @@ class AttentionRNN(Recurrent):
             "contexts": (batch, time, features),
             "weights": (batch, time, regions),
             "chosen": (batch, time, regions),
-            "states": [(batch, size) for size in self.state_size],
+            "states": nested_states(
+                self.state_size,
+                [(batch, size) for size in tree.flatten(self.state_size)],
+            ),
         }
 
     def compute_mask(self, inputs, previous_mask):
         mask, *_ = super().compute_mask(inputs, previous_mask)
         parts = ("outputs", "contexts", "weights", "chosen")
-        return {**dict.fromkeys(parts, mask), "states": [None] * len(self.state_size)}
+        states = [None] * len(tree.flatten(self.state_size))
+        return {**dict.fromkeys(parts, mask), "states": states}
 
     def _doubly_stochastic(self, weights, memory_mask):
         missing = (1 - ops.sum(weights, axis=1)) ** 2  # (batch, L)
@@ -376,6 +390,13 @@ class AttentionRNN(Recurrent):
         for part in ("cell", "attention"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return cls(**config)
+
+
+def _levels(cells, dtype):
+    """One cell of several levels; a single level is its cell."""
+    if len(cells) == 1:
+        return cells[0]
+    return keras.layers.StackedRNNCells(cells, dtype=dtype, name="levels")
 
 
 class _OneTensor(keras.layers.Layer):

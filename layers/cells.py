@@ -202,15 +202,7 @@ class WrapperCell(FastCell, keras.layers.Layer):
 
     def draw_dropout_masks(self, batch_size):
         """Draw the inner cell's masks, one per sequence (variational dropout)."""
-        if hasattr(self.cell, "draw_dropout_masks"):
-            self.cell.draw_dropout_masks(batch_size)
-        elif hasattr(self.cell, "get_dropout_mask"):
-            ones = keras.ops.ones
-            dtype = self.cell.compute_dtype
-            features = self.cell.kernel.shape[0]
-            size = tree.flatten(self.cell.state_size)[0]
-            self.cell.get_dropout_mask(ones((batch_size, features), dtype))
-            self.cell.get_recurrent_dropout_mask(ones((batch_size, size), dtype))
+        draw_dropout_masks(self.cell, batch_size)
 
     def reset_dropout_masks(self):
         forget_dropout_masks(self.cell)
@@ -248,6 +240,20 @@ def cast_all(nest, dtype):
     return tree.map_structure(lambda tensor: ops.cast(tensor, dtype), nest)
 
 
+def nested_states(state_size, states):
+    """A flat sequence of states in lists that are nested as a cell's `state_size`.
+
+    Plain lists: an attribute's are lists of Keras' own, which `tree` takes for another
+    structure.
+    """
+    flat = iter(states)
+
+    def nested(size):
+        return [nested(s) for s in size] if tree.is_nested(size) else next(flat)
+
+    return nested(state_size)
+
+
 def step_weight(cell, weight):
     """A weight as a step reads it: a tensor in the cell's compute dtype."""
     return ops.cast(ops.convert_to_tensor(weight), cell.compute_dtype)
@@ -262,6 +268,20 @@ def dropped(inputs, mask):
     ends = list(itertools.accumulate(part.shape[-1] for part in inputs))
     masks = ops.split(mask, ends[:-1], axis=-1)
     return tuple(part * m for part, m in zip(inputs, masks, strict=True))
+
+
+def draw_dropout_masks(cell, batch_size):
+    """Let a cell, plain, wrapped or stacked, draw its masks for one sequence."""
+    if hasattr(cell, "draw_dropout_masks"):
+        cell.draw_dropout_masks(batch_size)
+    elif hasattr(cell, "get_dropout_mask"):
+        features = cell.kernel.shape[0]
+        size = tree.flatten(cell.state_size)[0]
+        dtype = cell.compute_dtype
+        cell.get_dropout_mask(ops.ones((batch_size, features), dtype))
+        cell.get_recurrent_dropout_mask(ops.ones((batch_size, size), dtype))
+    for level in getattr(cell, "cells", ()):
+        draw_dropout_masks(level, batch_size)
 
 
 def forget_dropout_masks(cell):

@@ -23,8 +23,10 @@ from .helpers import (
     TIME,
     UNITS,
     check_gradients,
+    fit_moves_all,
     normal,
     randomise,
+    reload,
     sigmoid,
 )
 from .test_attention import REGIONS, VALUES_MASK, WIDTH
@@ -76,6 +78,100 @@ def run_by_hand(layer, x, memory, memory_mask):
         for part, value in zip(result, (states[0], context, weights), strict=True):
             result[part].append(value)
     return {**{k: np.stack(v, 1) for k, v in result.items()}, "states": states}
+
+
+LEVELS = {
+    "list": lambda **o: [LSTMCell(UNITS, **o), GRUCell(3, **o)],
+    "one": lambda **o: [LSTMCell(UNITS, **o)],
+    "every": lambda **o: ConditionedCell(
+        keras.layers.StackedRNNCells([GRUCell(UNITS, **o), LSTMCell(3, **o)])
+    ),
+}
+
+
+def of_levels(levels, **options):
+    layer = AttentionRNN(LEVELS[levels](), BahdanauAttention(SCORERS), **options)
+    layer.build((BATCH, TIME, FEATURES), memory_shape=(BATCH, REGIONS, WIDTH))
+    return randomise(layer)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("mask", [None, PADDING], ids=["whole", "padded"])
+@pytest.mark.parametrize("levels", LEVELS)
+def test_levels_equal_the_cells_one_by_one(levels, mask, fast):
+    """The lowest level is the query and reads the context; only h goes up."""
+    x, memory = data()
+    layer = of_levels(levels, fast=fast)
+    result = layer(x, memory=memory, sequences_mask=mask)
+
+    inner = layer.cell.cell
+    inner = inner.cell if levels == "every" else inner
+    cells = getattr(inner, "cells", [inner])
+    states = layer.initial_state_from(memory)
+    states = [states] if levels == "one" else states
+    for t in range(TIME):
+        query = keras.tree.flatten(states)[0]
+        context, weights = layer.attention(query, memory)
+        gate = query @ layer.cell.gate_kernel + layer.cell.gate_bias
+        h = keras.ops.concatenate([x[:, t], keras.ops.sigmoid(gate) * context], -1)
+        if levels == "every":
+            h = keras.ops.concatenate([h, memory.mean(1)], -1)
+        stepped = []
+        for cell, old in zip(cells, states, strict=True):
+            h, new = cell(h, old)
+            stepped.append(new)
+        real = np.ones(BATCH, bool) if mask is None else mask[:, t]
+        keep = real[:, None]
+        states = keras.tree.map_structure(
+            lambda new, old, keep=keep: np.where(keep, new, old), stepped, states
+        )
+        for part, value in [("outputs", h), ("contexts", context)]:
+            np.testing.assert_allclose(
+                result[part][:, t][real], value[real], atol=1e-5, err_msg=part
+            )
+        np.testing.assert_allclose(result["weights"][:, t], weights * keep, atol=1e-5)
+    flat = zip(
+        keras.tree.flatten(result["states"]), keras.tree.flatten(states), strict=True
+    )
+    for ours, theirs in flat:
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_levels_step_by_step(levels):
+    x, memory = data()
+    layer = of_levels(levels)
+    result = layer(x, memory=memory)
+    prepared, states = layer.prepare_memory(memory), layer.initial_state_from(memory)
+    for t in range(TIME):
+        stepped, states = layer.step(x[:, t], states, prepared)
+        for part, value in stepped.items():
+            np.testing.assert_allclose(value, result[part][:, t], atol=1e-6)
+    keras.tree.assert_same_structure(states, result["states"])
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
+def test_a_model_of_levels_trains_and_comes_back(tmp_path, jit):
+    x, memory = data()
+    cells = [
+        LSTMCell(UNITS, dropout=0.3, recurrent_dropout=0.3),
+        GRUCell(3, dropout=0.3),
+    ]
+    rnn = AttentionRNN(cells, BahdanauAttention(SCORERS))
+    inputs = [keras.Input(x.shape[1:]), keras.Input(memory.shape[1:])]
+    result = rnn(inputs[0], memory=inputs[1])
+    outputs = [result["outputs"], *keras.tree.flatten(result["states"])]
+    assert [o.shape[1:] for o in outputs] == [(TIME, 3), (UNITS,), (UNITS,), (3,)]
+    model = keras.Model(inputs, outputs)
+    fit_moves_all(model, [x, memory], jit)
+    again = reload(model, tmp_path)
+    for ours, theirs in zip(again([x, memory]), model([x, memory]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_layer_is_no_level():
+    with pytest.raises(ValueError, match="expected a cell.*received the layer LSTM"):
+        AttentionRNN([LSTMCell(2), LSTM(2)], BahdanauAttention(SCORERS))
 
 
 @pytest.mark.parametrize("gate", [True, False])

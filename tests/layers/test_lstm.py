@@ -24,7 +24,7 @@ from .helpers import (
 PEEPHOLES = [False, True, "previous"]
 
 
-def numpy_step(w, peephole):
+def numpy_step(w, peephole=True):
     p_i, p_f, p_o = w.get("peephole", np.zeros((3, 1)))
 
     def step(x, states):
