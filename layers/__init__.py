@@ -17,6 +17,7 @@ from .lstm import LSTM, LSTMCell
 from .minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from .recurrent import Recurrent
 from .stacked import Stacked
+from .token_decoder import TokenDecoder
 from .zoneout import ZoneoutCell
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Recurrent",
     "Reinforce",
     "Stacked",
+    "TokenDecoder",
     "ZoneoutCell",
     "convert",
     "decoding",

@@ -318,10 +318,13 @@ def beam_search(
 
 
 def repeat_rows(nest, beam):
-    """Every row of every tensor `beam` times, side by side: the rows of a beam."""
+    """Every row of every tensor `beam` times, side by side: the rows of a beam. None
+    stays None."""
     import tensorflow as tf
 
-    return tf.nest.map_structure(lambda x: tf.repeat(x, beam, axis=0), nest)
+    return tf.nest.map_structure(
+        lambda x: None if x is None else tf.repeat(x, beam, axis=0), nest
+    )
 
 
 def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, choose):
