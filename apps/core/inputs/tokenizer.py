@@ -314,6 +314,11 @@ class Tokenizer:
         return len(self.tokens)
 
     @property
+    def own(self):
+        """The tokens that are neither special nor bytes: list of str."""
+        return self.tokens[self._first_own :]
+
+    @property
     def padding(self):
         """The id behind a text's end: that of <pad>, else of <end>, else 0."""
         ids = [id_ for id_ in (self.pad, self.end) if id_ is not None]
@@ -555,7 +560,7 @@ class Tokenizer:
             special[self.unknown] = REPLACEMENT
         texts = [name.encode() for name in special]
         texts += [bytes([byte]) for byte in range(self._first_own - self._first_byte)]
-        return texts + [token.encode() for token in self.tokens[self._first_own :]]
+        return texts + [token.encode() for token in self.own]
 
     def _printed(self, ids, lengths):
         """Which of ids (batch, time) print something; bool."""
@@ -598,7 +603,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _spacing(self):
-        texts = ["a"] * self._first_own + self.tokens[self._first_own :]
+        texts = ["a"] * self._first_own + self.own
         return spacing.tables(texts, self.rules)
 
     # JSON
@@ -607,7 +612,7 @@ class Tokenizer:
         """JSON text from which `from_json` makes the same tokenizer."""
         names = ("units", "lower", "fallback", "rare", "written", "separator", "rules")
         saved = {name: getattr(self, name) for name in names}
-        saved |= {"special": self.special, "tokens": self.tokens[self._first_own :]}
+        saved |= {"special": self.special, "tokens": self.own}
         return json.dumps(saved, ensure_ascii=False)
 
     @classmethod

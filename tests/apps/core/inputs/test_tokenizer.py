@@ -185,6 +185,11 @@ def test_spacing_is_learned_by_majority_and_by_neighbour():
     assert round_trip(french, ["la : oui"]) == ["la : oui"]
 
 
+def test_a_quote_that_stays_open_ends_with_its_text():
+    texts = ['a "man', 'the "man" is', "", '"man" is']
+    assert round_trip(WORDS, texts) == texts
+
+
 def test_lower_finds_what_was_written_in_capitals():
     tok = Tokenizer.build(["The Été THE"], lower=True)
     assert tok.tokens[4:] == ["the", "été"]
@@ -201,7 +206,12 @@ def test_lower_finds_what_was_written_in_capitals():
 def test_special_tokens_are_free():
     tok = Tokenizer(["a", "b"], special=("<UNK>", "<EOS>"), written=True)
     assert (tok.unknown, tok.end, tok.pad, tok.start) == (0, 1, None, None)
-    assert tok.size == 4 and tok.id_of("<EOS>") == 1 and tok.id_of("b") == 3
+    assert (
+        tok.own == ["a", "b"]
+        and tok.size == 4
+        and tok.id_of("<EOS>") == 1
+        and tok.id_of("b") == 3
+    )
     assert tok.id_of("c") is None
     assert rows(tok, ["a<EOS> b c"]) == [["a", "<EOS>", "b", "<UNK>"]]
     assert round_trip(tok, ["<EOS> a c", "b"]) == ["<EOS> a <UNK>", "b"]
