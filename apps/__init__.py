@@ -6,8 +6,6 @@ when it is listed.
 
 What `config.py` offers to the registry:
     SUMMARY: the task in one sentence, as `saccade list` prints it.
-    READS: what `saccade predict` hands to the app: "files", by their names, or "texts",
-        which are also taken from --prompt and standard input.
 """
 
 if not __name__.startswith("saccade."):

@@ -54,8 +54,10 @@ import rich.table
 import tensorflow as tf
 
 from saccade.apps.core.tasks.language.model import build_language_model
-from saccade.apps.core.tasks.language.streams import Text, loss_meter, state_names
-from saccade.apps.core.tasks.language.training import fit
+from saccade.apps.core.tasks.language.streams import Text, state_names
+from saccade.apps.core.tasks.language.task import Language, figures, kept_meter
+from saccade.apps.core.tasks.signatures import Answerer
+from saccade.apps.core.training.fit import fit
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -222,10 +224,10 @@ def answers(model, questions, rows=64):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What `build_language_model` and `tasks.language.training.fit` ask for."""
+    """What `build_language_model` and the training of a `Language` ask for."""
 
     cell: str
-    units_rnn: int
+    units: int
     steps: int
     seed: int
     levels: int = 1
@@ -250,11 +252,6 @@ def parameters_of(cell, units):
 def units_for(cell, parameters):
     """The number of units with which a model of `cell` comes nearest."""
 
-    def size(units):
-        return build_language_model(
-            len(WORDS), Config(cell, units, 1, 0)
-        ).count_params()
-
     low, high = 1, 1024  # The size grows with the units.
     while high - low > 1:
         middle = (low + high) // 2
@@ -272,13 +269,35 @@ class Splits:
     validation: Text
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """None: nothing is drawn here."""
+
+
+class Agreement(Language):
+    """A language model of words that are ids already."""
+
+    Options = Options
+
+    def text(self, documents):
+        return documents
+
+    def build_model(self):
+        return build_language_model(len(WORDS), self.config)
+
+    def evaluate(self, answerer, examples, options, most=None):
+        return figures(kept_meter(answerer.model)(examples, most))
+
+
 def measure(config, splits, questions):
     """Train one network; returns (right bool (questions,), validation nats)."""
     keras.utils.set_random_seed(config.seed)
-    model = build_language_model(len(WORDS), config)
+    task = Agreement(config)
+    answerer = Answerer(task, task.build_model())
     with tempfile.TemporaryDirectory() as folder:
-        fit(model, config, None, splits, folder, False, lambda config: None)
-    return answers(model, questions), loss_meter(model)(splits.validation)
+        fit(task, answerer, splits, folder, False, lambda config: None)
+    measured = task.evaluate(answerer, splits.validation, task.Options())
+    return answers(answerer.model, questions), measured["nats"]
 
 
 def accuracy(right, questions, other):
@@ -420,7 +439,7 @@ def main(words=None):
                 }
             )
     config = dataclasses.asdict(config)
-    for name in ("cell", "units_rnn", "seed", "steps", "minutes"):
+    for name in ("cell", "units", "seed", "steps", "minutes"):
         del config[name]
     report = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",

@@ -202,12 +202,14 @@ def analyse(model, characters, train, test):
     """All tables, as a dict for JSON.
 
     Args:
-        train, test: `core.tasks.language.streams.Text` in the ids of `characters`.
+        train, test: `core.tasks.language.streams.Documents`.
     """
-    text, train_text = spelled(test.ids, characters), spelled(train.ids, characters)
-    predicted = ~test.begins
-    network_log = log_probs(model, test)
+    network_log = log_probs_of(model, characters, test)
     network = np.exp(network_log)
+    train, test = (without_start(text, characters) for text in (train, test))
+    text, train_text = spelled(test.ids, characters), spelled(train.ids, characters)
+    # What a document begins with only a network with a start can say.
+    predicted = ~test.begins
     ngrams, nats = [], []
     for order in ORDERS:
         log = NGram(order, "kneser_ney").fit(train.ids, characters.size)
@@ -270,6 +272,19 @@ def analyse(model, characters, train, test):
             {"cause": n, "errors": int((e & predicted).sum())} for n, e in found
         ],
     }
+
+
+def log_probs_of(model, characters, documents):
+    """`log_probs` of every character of `Documents`, read with their starts."""
+    text = documents.text(characters)
+    found = log_probs(model, text)
+    return found if characters.start is None else found[~text.begins]
+
+
+def without_start(documents, characters):
+    """`Documents` as a `Text` of characters alone, which n-grams can count."""
+    pieces = ((begins, characters.ids(piece)) for begins, piece in documents)
+    return Text.from_pieces(pieces)
 
 
 def spelled(ids, characters):
@@ -383,14 +398,9 @@ def chart(report, path):
 
 
 def read(run, changes):
-    """(train, test) texts in the ids of the run's own characters."""
-    config = dataclasses.replace(run.config, **changes)
-    splits = run.app.data.load_data(config)
-    table = run.assets.ids("\ufffd" + splits.characters.own)
-    return [
-        Text.from_pieces(((begins, table[ids]) for begins, ids in text.pieces()))
-        for text in (splits.train, splits.test)
-    ]
+    """(train, test) `Documents` of the run's data, or of another."""
+    splits = run.app.task_for(dataclasses.replace(run.config, **changes)).read()
+    return splits.train, splits.test
 
 
 def main(words=None):

@@ -53,8 +53,8 @@ import rich.table
 import tensorflow as tf
 
 from saccade.apps.captioning import APP
-from saccade.apps.captioning.decode import begin
-from saccade.apps.core.inputs.vocabulary import Vocabulary
+from saccade.apps.captioning.model import build_model, encode
+from saccade.apps.core.inputs.tokenizer import Tokenizer
 from saccade.layers import decoding
 
 try:
@@ -77,7 +77,7 @@ class Task:
 
     model: keras.Model
     config: object
-    vocabulary: Vocabulary
+    vocabulary: Tokenizer
     pixels: np.ndarray
     ends: np.ndarray
     beam: int
@@ -88,7 +88,9 @@ class Task:
 
     def begin(self, pixels, ends):
         """`begin` with the ends as planned; the step's number joins the state."""
-        step, state = begin(self.model, self.config, pixels, self.beam)
+        layer = self.model.get_layer
+        regions = encode(layer("encoder"), pixels)
+        step, state = layer("decoder").begin(regions, beam=self.beam)
         ends = tf.repeat(ends, self.beam)
 
         def planned_step(tokens, state):
@@ -260,9 +262,10 @@ def sentence_loop(task, predict):
 
 def sentence_decoder(model):
     """The model behind its encoder: (regions, tokens) -> logits."""
-    regions = model.get_layer("encoder").output
-    tokens = model.get_layer("embedding").input
-    return keras.Model([regions, tokens], model.get_layer("logits").output)
+    regions = keras.Input(model.get_layer("encoder").output.shape[1:])
+    tokens = keras.Input((None,), dtype="int32")
+    logits = model.get_layer("decoder")(tokens, memory=regions)["logits"]
+    return keras.Model([regions, tokens], logits)
 
 
 def contestants(task, few):
@@ -335,10 +338,10 @@ def prepare(arguments):
     config = dataclasses.replace(
         APP.presets[arguments.preset](), max_length=arguments.max_length
     )
-    vocabulary = Vocabulary([f"word{i}" for i in range(WORDS)])
-    model = APP.model.build_model(config, vocabulary)
+    vocabulary = Tokenizer([f"word{i}" for i in range(WORDS)])
+    model = build_model(config, vocabulary)
     # Far apart, so that rounding cannot swap two words.
-    kernel = model.get_layer("logits").kernel
+    kernel = model.get_layer("decoder").logits.kernel
     kernel.assign(20 * kernel)
     size = config.image_size
     pixels = draw.integers(0, 256, (arguments.pictures, size, size, 3), np.uint8)

@@ -116,7 +116,9 @@ def make(kind, size, folder):
 def measure(app_name, data, steps, toy):
     """Prints one JSON object."""
     from saccade import apps
+    from saccade.apps.core.tasks.signatures import Answerer
     from saccade.apps.core.training import loop
+    from saccade.apps.core.training.fit import fit
 
     app = apps.load(app_name)
     preset = "tiny" if toy else app.config.preset_for(str(data))
@@ -126,12 +128,13 @@ def measure(app_name, data, steps, toy):
         raise Caught(model, batches)
 
     loop.train = look
-    splits = app.data.load_data(config)
-    config, assets = app.data.learn(config, splits)
-    model = app.model.build_model(config, assets)
+    task = app.task_for(config)
+    splits = task.read()
+    task = task.learn(splits.train)
+    answerer = Answerer(task, task.build_model())
     try:
         folder = pathlib.Path(tempfile.mkdtemp())
-        app.training.fit(model, config, assets, splits, folder, False, lambda c: None)
+        fit(task, answerer, splits, folder, False, lambda config: None)
     except Caught as caught:
         model, batches = caught.args
     stream = iter(batches(0))

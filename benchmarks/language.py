@@ -58,12 +58,12 @@ import rich.table
 import tensorflow as tf
 from timing import medians
 
-from saccade.apps.char_lm import config as settings
-from saccade.apps.char_lm import data
-from saccade.apps.core.tasks.language import training
+from saccade.apps.char_lm import APP
+from saccade.apps.char_lm.vocabulary import characters as characters_of
 from saccade.apps.core.tasks.language.model import build_language_model
-from saccade.apps.core.tasks.language.serving import Sampler
+from saccade.apps.core.tasks.language.serving import Sampler, prompts
 from saccade.apps.core.tasks.language.streams import Carrier, state_names, train_windows
+from saccade.apps.core.training.fit import compile_trainer
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "language.json"
 MODELS = {"full": [("lstm", 256), ("gru", 256), ("lstm", 512)], "toy": [("gru", 4)]}
@@ -78,9 +78,9 @@ TEMPERATURE = 0.8
 
 # Not a preset: the shape that others' figures are for. No dropout, so that all sides do
 # the same work.
-MEASURED = settings.Config(
+MEASURED = APP.Config(
     cell="lstm",
-    units_rnn=256,
+    units=256,
     dropout=0.0,
     batch_size=64,
     window=100,
@@ -97,13 +97,13 @@ def keras_model(config, size):
     """What one writes in Keras: the state stays in the layer from batch to batch."""
     tokens = keras.Input(batch_shape=(config.batch_size, config.window), dtype="int32")
     x = keras.ops.one_hot(tokens, size)
-    x = KERAS[config.cell](config.units_rnn, return_sequences=True, stateful=True)(x)
+    x = KERAS[config.cell](config.units, return_sequences=True, stateful=True)(x)
     return keras.Model(tokens, keras.layers.Dense(size)(x))
 
 
 def keras_training(model, config, batches):
     """A function that runs one call of training steps; returns their mean loss."""
-    training.compile_carrier(model, config)
+    compile_trainer(model, APP.task_for(config), config.steps)
     model.make_train_function()
     step, windows = model.train_function, iter(batches)
 
@@ -115,10 +115,8 @@ def keras_training(model, config, batches):
 
 def torch_training(config, size, weights, batches):
     """The same for torch, from Keras' weights."""
-    rnn = getattr(torch.nn, config.cell.upper())(
-        size, config.units_rnn, batch_first=True
-    )
-    dense = torch.nn.Linear(config.units_rnn, size)
+    rnn = getattr(torch.nn, config.cell.upper())(size, config.units, batch_first=True)
+    dense = torch.nn.Linear(config.units, size)
     with torch.no_grad():
         for to, value in zip(
             [*rnn.parameters(), *dense.parameters()],
@@ -129,7 +127,7 @@ def torch_training(config, size, weights, batches):
     if config.cell == "lstm":  # Its second bias would double the first one's steps.
         rnn.bias_hh_l0.requires_grad_(False)
     every = [p for p in (*rnn.parameters(), *dense.parameters()) if p.requires_grad]
-    # The rate with which `compile_carrier`'s warm-up begins.
+    # The rate with which the warm-up of `Language.optimizer` begins.
     adam = torch.optim.Adam(every, config.learning_rate / 20, betas=(0.9, 0.99))
     windows = [
         (torch.tensor(inputs["tokens"]).long(), torch.tensor(targets).long())
@@ -176,7 +174,7 @@ def to_torch(cell, weights):
 
 def measure_training(cell, units, text, size, repeats, toy):
     # Planned so long that the learning rate stays where it begins.
-    config = dataclasses.replace(MEASURED, cell=cell, units_rnn=units, steps=10**7)
+    config = dataclasses.replace(MEASURED, cell=cell, units=units, steps=10**7)
     if toy:
         config = dataclasses.replace(config, batch_size=2, window=3, steps_per_call=2)
     rows = config.batch_size
@@ -216,7 +214,7 @@ def measure_training(cell, units, text, size, repeats, toy):
 
 def profile(config, model, size, repeats):
     """{part: milliseconds} of our training step."""
-    rows, steps, units = config.batch_size, config.window, config.units_rnn
+    rows, steps, units = config.batch_size, config.window, config.units
     draw = np.random.default_rng(0)
     tokens = tf.constant(draw.integers(0, size, (rows, steps), np.int32))
     outputs = tf.constant(draw.standard_normal((rows, steps, units), np.float32))
@@ -305,15 +303,20 @@ def profile(config, model, size, repeats):
 def graph_sampling(model, characters, batch, length, compiled):
     """A function that writes `length` characters behind one in each row, as the app
     does, strings in and strings out; returns the shape of what it wrote."""
-    sampler = Sampler(model, characters, start=1, compiled=compiled)
-    graph = tf.function(sampler.continue_text)
+    sampler = Sampler(model, characters, compiled=compiled)
+
+    @tf.function
+    def graph(text, temperature, length, seed):
+        written = sampler.write(*prompts(characters, text), temperature, length, seed)
+        return characters.decode(*written)
+
     request = (
         tf.fill([batch], characters.own[0]),
         tf.fill([batch], TEMPERATURE),
         tf.fill([batch], length),
         tf.range(batch),
     )
-    return lambda: (batch, *set(map(len, graph(*request)["continuation"].numpy())))
+    return lambda: (batch, *set(map(len, graph(*request).numpy())))
 
 
 def loop_sampling(model, batch, length):
@@ -445,9 +448,13 @@ def main(words=None):
             markup=False,
         )
     load = os.getloadavg()[0]
-    config = settings.hello() if arguments.toy else MEASURED
-    splits = data.load_data(config)
-    text, size = splits.train, splits.characters.size
+    config = APP.presets["hello"]() if arguments.toy else MEASURED
+    task = APP.task_for(config)
+    splits = task.read()
+    alphabet = task.learn(splits.train).assets.own
+    # Without a start, of which no peer knows.
+    characters = characters_of(alphabet, with_start=False)
+    text, size = splits.train.text(characters), characters.size
     training, profiles, sampling = [], {}, []
     for cell, units in MODELS["toy" if arguments.toy else "full"]:
         rows, parts = measure_training(
@@ -457,12 +464,12 @@ def main(words=None):
         profiles[f"{cell} {units}"] = parts
         keras.backend.clear_session()
     if arguments.toy:
-        config = dataclasses.replace(config, units_rnn=4)
+        config = dataclasses.replace(config, units=4)
     model = our_model(config, size)
     for batch in (1, 64):
         sampling += measure_sampling(
             model,
-            splits.characters,
+            characters,
             batch,
             arguments.length,
             arguments.few,

@@ -15,7 +15,7 @@ pair. About 5 minutes on 2 cores, and needs: pip install pypinyin
 
 A wrong sentence may hold what the network does not know, and <UNK> is likely, because
 it is one token for many. Scores are therefore `rank_score`, in which the unknown share
-<UNK>'s probability (`serve.scorer`); the table shows beside it what the plain
+<UNK>'s probability (`WordLM.answer_score`); the table shows beside it what the plain
 log-probability says. The result is written to results/rank.json.
 """
 
@@ -31,9 +31,9 @@ import confusions
 import rich.console
 import rich.table
 
+from saccade.apps.core.data.texts import shares
 from saccade.apps.core.settings.command_line import parse_overrides
-from saccade.apps.word_lm import APP, data, serve
-from saccade.apps.word_lm.words import tokenize
+from saccade.apps.word_lm import APP, data
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "rank.json"
 TOKENIZERS = {
@@ -65,8 +65,8 @@ def trained(options):
 def pairs_of(config, count):
     """Pairs from what the run was not trained on."""
     training, held_out, *_ = [
-        [line for document in part for line in tokenize(document, "spaces")]
-        for part in data.cut(data.read(config), data.shares(config.split))
+        [line.split() for lines in part for line in lines]
+        for part in data.cut(data.read_lines(config), shares(config.split))
     ]
     return confusions.pairs(held_out, training, count)
 
@@ -74,7 +74,7 @@ def pairs_of(config, count):
 def measure(run, pairs):
     """Per kind of pair the percentages ranked right, and the scores of every pair."""
     lines = [line for _, *both in pairs for line in both]
-    answers = serve.score_lines(run.model, run.assets, lines)
+    answers = run.predict(lines, signature="score")
     rows = [
         {
             "kind": kind,
@@ -87,14 +87,14 @@ def measure(run, pairs):
             pairs, answers[::2], answers[1::2], strict=True
         )
     ]
-    shares = {}
+    percentages = {}
     for kind in ("all", *confusions.KINDS):
         some = [row for row in rows if kind in ("all", row["kind"])]
-        shares[kind] = {"pairs": len(some)} | {
+        percentages[kind] = {"pairs": len(some)} | {
             name: 100 * sum(a > b for a, b in (row[name] for row in some)) / len(some)
             for name in ("scores", "log_probs")
         }
-    return shares, rows
+    return percentages, rows
 
 
 def main(arguments=None):
@@ -111,13 +111,13 @@ def main(arguments=None):
 
     confusions.sound("拼音")  # An error now, not after the training.
     run = trained(options)
-    shares, rows = measure(run, pairs_of(run.config, options.pairs))
+    percentages, rows = measure(run, pairs_of(run.config, options.pairs))
     right, wrong = confusions.LECTURE
-    lecture = serve.score_lines(run.model, run.assets, [right, wrong])
+    lecture = run.predict([right, wrong], signature="score")
 
     console = rich.console.Console()
     table = rich.table.Table("ranked right, %", "pairs", "score", "log p", box=None)
-    for kind, share in shares.items():
+    for kind, share in percentages.items():
         table.add_row(
             kind,
             str(share["pairs"]),
@@ -139,7 +139,7 @@ def main(arguments=None):
         "steps": run.config.steps,
         "batch_size": run.config.batch_size,
         "metrics": run.metrics,
-        "shares": shares,
+        "shares": percentages,
         "lecture": lecture,
     }
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"

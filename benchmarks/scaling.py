@@ -53,7 +53,7 @@ ROWS = {
 def steps_of_a_pass(app, config, splits):
     """How many batches all training data make."""
     if app == "captioning":
-        return sum(map(len, splits.train.captions)) // config.batch_size
+        return sum(map(len, splits.train["captions"])) // config.batch_size
     return (len(splits.train) // config.batch_size - 1) // config.window
 
 
@@ -81,7 +81,7 @@ def work(app, preset, options, rounds):
         step = statistics.median(
             (end - begin) / steps for begin, end in zip(begins, ends, strict=True)
         )
-        epoch = steps_of_a_pass(app, config, the_app.data.load_data(config))
+        epoch = steps_of_a_pass(app, config, the_app.task_for(config).read())
         workers.wait(strategy)
         if workers.is_chief(strategy):
             print(json.dumps({"seconds": step * epoch, "steps": epoch, "step": step}))

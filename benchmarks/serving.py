@@ -75,7 +75,7 @@ def requests_of(name):
     """Requests of one row."""
     app = apps.load(name)
     if name == "captioning":
-        pictures = app.data.load_data(app.Config(builtin_size=40)).test.files
+        pictures = app.task_for(app.Config(builtin_size=40)).read().test["image"]
         return [{"image_bytes": [picture]} for picture in pictures[:16]]
     return [
         {

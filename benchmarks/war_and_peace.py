@@ -33,6 +33,7 @@ import rich.table
 from ngram import NGram
 
 from saccade.apps.char_lm import APP
+from saccade.apps.char_lm.vocabulary import characters as characters_of
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.files.whole import write_text
 from saccade.apps.core.settings.json_text import from_json
@@ -76,30 +77,34 @@ def units_for(cell, levels, wanted, vocabulary):
 
 
 def plan(arguments):
-    """{(cell, levels): Config}, all of about as many parameters, and the splits."""
+    """{(cell, levels): Config}, all of about as many parameters, the splits, and their
+    characters."""
     base = APP.Config(
         data=str(arguments.data),
         split="80/10/10",
         steps=arguments.steps,
         rounds=arguments.rounds,
+        start="zeros",  # has no parameters
         dropout=0.1,  # some passes over six characters for every weight
     )
     if arguments.toy:
         base = dataclasses.replace(base, batch_size=4, window=5, jit=False)
-    splits = APP.data.load_data(base)
-    vocabulary = splits.characters.size
+    task = APP.task_for(base)
+    splits = task.read()
+    characters = task.learn(splits.train).assets
+    vocabulary = characters.size
     wanted = parameters("lstm", 1, arguments.units, vocabulary)
     configs = {
         (cell, levels): dataclasses.replace(
             base,
             cell=cell,
             levels=levels,
-            units_rnn=units_for(cell, levels, wanted, vocabulary),
+            units=units_for(cell, levels, wanted, vocabulary),
         )
         for levels in sorted(arguments.levels)
         for cell in arguments.cells
     }
-    return configs, splits
+    return configs, splits, characters
 
 
 def train(config, folder):
@@ -118,14 +123,15 @@ def row(folder):
     config = from_json(APP.Config, (folder / "config.json").read_text("utf-8"))
     manifest = folder / "checkpoint/manifest.json"
     history = json.loads(manifest.read_text("utf-8"))["history"]
-    characters = APP.data.assets_from_json((folder / "assets.json").read_text("utf-8"))
+    text = (folder / "assets.json").read_text("utf-8")
+    characters = APP.task_for(config).assets_from_json(text)
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     return {
         "model": config.cell,
         "levels": config.levels,
-        "units": config.units_rnn,
+        "units": config.units,
         "parameters": parameters(
-            config.cell, config.levels, config.units_rnn, characters.size
+            config.cell, config.levels, config.units, characters.size
         ),
         "steps": config.steps,
         "minutes": history[-1]["seconds"] / 60,
@@ -134,12 +140,15 @@ def row(folder):
     }
 
 
-def count_ngrams(order, smoothing, splits, path):
+def count_ngrams(order, smoothing, splits, characters, path):
     """The row of an n-gram model; its "parameters" are the n-grams it has counted."""
     began = time.perf_counter()
-    model = NGram(order, smoothing).fit(splits.train.ids, splits.characters.size)
+    # Without a start, which no n-gram holds.
+    alone = characters_of(characters.own, with_start=False)
+    model = NGram(order, smoothing).fit(splits.train.text(alone).ids, alone.size)
 
-    def nats(text):
+    def nats(documents):
+        text = documents.text(alone)
         return float(-model.log_probs(text.ids)[~text.begins].mean())
 
     found = {
@@ -246,7 +255,7 @@ def main(words=None):
         arguments.data = f"{os.environ['SACCADE_DATA']}/{FILE}"
 
     folder = arguments.out
-    configs, splits = plan(arguments)
+    configs, splits, characters = plan(arguments)
     kept = ("steps", "rounds", "units", "toy")
     settings = {name: getattr(arguments, name) for name in kept}
     settings["text_sha256"] = splits.sha256
@@ -257,7 +266,7 @@ def main(words=None):
         for smoothing in ("witten_bell", "kneser_ney"):
             path = folder / f"{order}-gram-{smoothing}.json"
             if not path.exists():
-                count_ngrams(order, smoothing, splits, path)
+                count_ngrams(order, smoothing, splits, characters, path)
             write_table(folder, settings)
     for (cell, levels), config in configs.items():
         train(config, folder / f"{cell}-{levels}")

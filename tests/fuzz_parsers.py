@@ -71,7 +71,7 @@ def seeds(folder):
         "image,caption\na.png,a cat\n",
         "the/DT cat/NN sat/VB\n" * 4,
         gzip.compress(b"the/DT cat/NN\n" * 4, mtime=0),
-        json.dumps({"data": "builtin", "units_rnn": 3}),
+        json.dumps({"data": "builtin", "units": 3}),
         json.dumps({"units": "words", "tokens": ["a"], "characters": "ab"}),
     ]
     for number, row in enumerate(rows):

@@ -130,10 +130,10 @@ def decoded(some):
     import numpy as np
     import tensorflow as tf
 
-    from saccade.apps.core.inputs.pictures import _decoder
+    from saccade.apps.core.inputs.pictures import decoder
 
     good = pictures()[0]
-    pixels, ok = _decoder(8)(tf.constant([good, *some, good]))
+    pixels, ok = decoder(8)(tf.constant([good, *some, good]))
     pixels, ok = pixels.numpy(), ok.numpy()
     assert pixels.shape == (len(some) + 2, 8, 8, 3)
     assert ok[0] and ok[-1]
@@ -148,20 +148,22 @@ def decoded(some):
 def text_graphs():
     import tensorflow as tf
 
-    from saccade.apps.core.inputs.characters import Characters
-    from saccade.apps.core.inputs.vocabulary import normalise
-    from saccade.apps.word_lm.words import Words, segment
+    from saccade.apps.char_lm.vocabulary import characters as characters_of
+    from saccade.apps.core.inputs.tokenizer import normalise_for_scores
+    from saccade.apps.word_lm.vocabulary import words as words_of
 
-    characters = Characters("abc 猫😀")
-    words = Words(["the", "cat", "猫"], "words", 1)
+    characters = characters_of("abc 猫😀", with_start=False)
+    words = words_of(["the", "cat", "猫"], "words", rare=1)
+    signs = words_of(["t", "猫"], "characters", rare=1)
 
     def all_of_it(texts):
         ids, lengths = characters.encode(texts)
         more, numbers = words.encode(texts)
+        all_signs, sign_lengths = signs.encode(texts)
         return {
-            "normal": normalise(texts),
-            "words": segment(texts, "words"),
-            "characters": segment(texts, "characters"),
+            "normal": normalise_for_scores(texts),
+            "words": tf.strings.reduce_join(words.tokenizer.split(texts), axis=-1),
+            "characters": signs.decode(all_signs, sign_lengths),
             "again": characters.decode(ids, lengths),
             "ids": ids,
             "decoded": words.decode(more, numbers),
@@ -220,7 +222,8 @@ def assets(text):
 
     for name in apps.REGISTRY:
         try:
-            apps.load(name).data.assets_from_json(text).to_json()
+            app = apps.load(name)
+            app.task_for(app.Config()).assets_from_json(text).to_json()
         except apps.core.errors.UserError:
             pass
 
@@ -254,18 +257,16 @@ def folder():
 
 def table(ending, content):
     """A captions file of captioning, read as `saccade train --data FILE` reads it."""
-    import dataclasses
-
     from saccade.apps.captioning import data
-    from saccade.apps.captioning.config import PRESETS
+    from saccade.apps.captioning.config import PRESETS, Config
 
     path = folder() / f"captions{ending}"
     path.write_bytes(content)
-    config = dataclasses.replace(PRESETS["tiny"](), data=str(path), split="98/1/1")
+    config = Config(**PRESETS["tiny"] | {"data": str(path), "split": "98/1/1"})
     splits = data.load_data(config)
     inside = folder().resolve()
     for examples in (splits.train, splits.validation, splits.test):
-        for file in examples.files:
+        for file in examples["image"]:
             assert pathlib.Path(file).resolve().is_relative_to(inside), file
 
 
@@ -350,24 +351,19 @@ TEXT_ENDINGS = (".txt", ".gz")
 
 def text_file(ending, content, form):
     """A text file of the language models, read as for training."""
-    import dataclasses
 
-    from saccade.apps.char_lm import config as char_config
-    from saccade.apps.char_lm import data as char_data
+    from saccade.apps import char_lm, word_lm
     from saccade.apps.core.data.texts import read_or_why
     from saccade.apps.core.errors import UserError
-    from saccade.apps.word_lm import config as word_config
-    from saccade.apps.word_lm import data as word_data
 
     path = folder() / f"text{ending}"
     path.write_bytes(content)
     read_or_why(path)
-    for config, data in ((char_config, char_data), (word_config, word_data)):
-        settings = {"data": str(path), "split": "50/50"}
-        if config is word_config:
-            settings["format"] = form
+    for app, more in ((char_lm.APP, {}), (word_lm.APP, {"format": form})):
+        settings = {"data": str(path), "split": "50/50", **more}
+        task = app.task_for(app.Config(**app.config.PRESETS["tiny"] | settings))
         try:
-            data.load_data(dataclasses.replace(config.PRESETS["tiny"](), **settings))
+            task.learn(task.read().train)
         except UserError:
             pass
 

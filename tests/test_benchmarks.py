@@ -111,7 +111,7 @@ def test_networks_of_the_table_are_equally_large(war_and_peace):
     wanted = war_and_peace.parameters("lstm", 1, 256, 83)
     for cell in war_and_peace.CELLS:
         for levels in war_and_peace.LEVELS:
-            small = Config(cell=cell, levels=levels, units_rnn=3)
+            small = Config(cell=cell, levels=levels, units=3)
             built = build_language_model(5, small)
             assert built.count_params() == war_and_peace.parameters(cell, levels, 3, 5)
             units = war_and_peace.units_for(cell, levels, wanted, 83)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from saccade.apps.core.tasks.language.streams import Text, loss_meter
+from saccade.apps.core.tasks.language.streams import Documents, Text, loss_meter
 
 from .benchmark import FOLDER, load_benchmark
 from .groups import each_app
@@ -65,6 +65,24 @@ def test_the_log_probabilities_are_the_models(errors, run):
     response = errors.log_probs(run.model, text)
     assert -np.mean(response[1:]) == pytest.approx(
         loss_meter(run.model)(text), rel=1e-5
+    )
+
+
+@each_app("char_lm")
+def test_the_starts_of_documents_are_read_and_not_counted(errors, run):
+    pieces = [(True, "import os\n"), (True, "def f():\n"), (False, "    pass\n")]
+    documents = Documents(lambda: iter(pieces * 30), 28 * 30)
+    text = errors.without_start(documents, run.assets)
+    found = errors.log_probs_of(run.model, run.assets, documents)
+    assert len(found) == len(text) == len(documents)
+    assert errors.spelled(text.ids, run.assets) == "".join(p for _, p in pieces * 30)
+    assert np.isfinite(found).all()  # and with a start even the first of a document
+    measured = loss_meter(run.model)(documents.text(run.assets))
+    assert -np.mean(found) == pytest.approx(measured, rel=1e-5)
+    report = errors.analyse(run.model, run.assets, documents, documents)
+    assert report["characters"] == len(documents) - 60
+    assert report["network_nats"] == pytest.approx(
+        -np.mean(found[~text.begins]), rel=1e-5
     )
 
 

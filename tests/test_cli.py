@@ -1,33 +1,51 @@
 """The command line: what it passes on, what it prints, what it refuses."""
 
+import functools
 import json
 import os
 import pathlib
-import types
 
+import matplotlib.figure
 import pytest
 import typer.testing
 
+from saccade import apps
 from saccade.apps import load_config_module
 from saccade.apps.cli import cli, loading, main
 from saccade.apps.core.errors import UserError
 
 
 class FakeRun:
+    """Of captioning: its task, and a model that repeats what it is asked."""
+
     folder = "runs/captioning/one"
     metrics = {"exact_match": 50.0, "decode": "greedy"}
+    streams = False
     received = None
 
-    def evaluate(self, data=None, **decode):
-        FakeRun.received = (data, decode)
+    @functools.cached_property
+    def task(self):
+        app = apps.load("captioning")
+        return app.task_for(app.Config())
+
+    def evaluate(self, data=None, **options):
+        FakeRun.received = (data, options)
         return self.metrics
 
-    def predict(self, inputs, **decode):
-        FakeRun.received = (inputs, decode)
-        return [
-            {"caption": f"said {i}", "score": -0.5, "ok": "bad" not in i}
-            for i in inputs
-        ]
+    def predict(self, requests, signature="serving_default", **options):
+        names = [str(request["image"]) for request in requests]
+        FakeRun.received = (names, signature, options)
+        answers = []
+        for i, name in enumerate(names):
+            answers.append({"caption": f"said {name}", "score": -0.5 - i, "ok": True})
+            if "bad" in name:
+                answers[-1] |= {"ok": False, "error": "is broken"}
+        return answers
+
+    def draw(self, requests, answers):
+        figure = matplotlib.figure.Figure()
+        figure.suptitle(f"{len(requests)} of {len(answers)}")
+        return figure
 
     def inspect(self, path, out=None):
         FakeRun.received = (path, out)
@@ -36,9 +54,6 @@ class FakeRun:
 
 class FakeApp:
     trained = loaded = described = None
-
-    def inspector(self):
-        pass
 
     def train(self, config, out, resume, strategy):
         FakeApp.trained = (config, out, resume, strategy)
@@ -127,12 +142,16 @@ def test_data_describes_what_the_same_words_train_with(saccade):
 
 @pytest.mark.parametrize("verb", ["evaluate", "predict"])
 @pytest.mark.parametrize("app", [[], ["captioning"]], ids=["no_app", "app"])
-def test_help_shows_the_decode_options_with_their_defaults(saccade, verb, app):
+def test_help_shows_inputs_and_options_with_their_defaults(saccade, verb, app):
     shown = saccade(verb, *app, "--help")
     assert shown.exit_code == 0
-    decode = load_config_module("captioning").Decode()
-    table = shown.output.split("How captioning decodes")[1].split("How ")[0]
-    for name, value in vars(decode).items():
+    options = load_config_module("captioning").Options()
+    read, table = shown.output.split("What captioning reads")[1].split(
+        "How captioning answers"
+    )
+    assert "--image" in read and "a picture file" in read
+    table = table.split("What ")[0]
+    for name, value in vars(options).items():
         assert default_shown(table, "--" + name.replace("_", "-")) == str(value)
     assert f"saccade {verb} captioning" in shown.output and "--beam 5" in shown.output
 
@@ -205,7 +224,8 @@ def test_ctrl_c_says_how_to_go_on(saccade, monkeypatch):
     assert "--resume" in stopped.output
 
 
-def test_evaluate_takes_a_run_and_decode_options(saccade, tmp_path):
+def test_evaluate_takes_a_run_and_options_of_an_answer(saccade, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
     done = saccade("evaluate", "captioning", str(tmp_path), "--beam", "3", "--json")
     assert FakeApp.loaded == str(tmp_path)
     assert FakeRun.received == (None, {"beam": 3})
@@ -265,21 +285,34 @@ def test_predict_prints_a_line_per_input_and_fails_for_bad_ones(
 ):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("bad.png").write_bytes(b"no picture")
-    pathlib.Path("bad").mkdir()
-    inputs = ["bad.png", "gone-bad.png", "bad-*.png", "bad", "good.png"]
-    # The first plain word would be the run, were it a folder.
+    inputs = ["bad.png", "bad-*.png", "good.png"]
+    # The first plain word would be the run, were it the folder of one.
     done = saccade("predict", "captioning", *inputs)
     assert FakeRun.received[0] == inputs
-    assert done.stdout == "good.png: said good.png  (-0.50)\n"
-    assert done.stderr.splitlines() == [
-        "bad.png: is no JPEG, PNG, GIF, BMP or WebP picture, or a broken or too large "
-        "one",
-        "gone-bad.png: there is no such file",
-        "bad-*.png: there is no such file",
-        "bad: is a folder; name its files, as 'bad/*'",
-    ]
+    assert done.stdout == "good.png: said good.png  (-2.50)\n"
+    assert done.stderr.splitlines() == ["bad.png: is broken", "bad-*.png: is broken"]
     assert done.exit_code == 1
     assert saccade("predict", "captioning", "good.png").exit_code == 0
+
+
+def test_only_the_folder_of_a_run_is_taken_for_a_run(saccade, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    saccade("predict", "captioning", str(tmp_path / "pictures"))
+    assert FakeRun.received[0] == [str(tmp_path / "pictures")]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text("{}")
+    saccade("predict", "captioning", str(tmp_path / "run"), "a.png")
+    assert FakeApp.loaded == str(tmp_path / "run")
+    assert FakeRun.received[0] == ["a.png"]
+
+
+def test_an_input_has_an_option_by_its_name(saccade):
+    saccade("predict", "captioning", "--image", "a.png", "--image=b.png", "--beam=2")
+    assert FakeRun.received == (["a.png", "b.png"], "serving_default", {"beam": 2})
+    refused = saccade("predict", "captioning", "--image", "a.png", "b.png")
+    assert "Expected --image once, as an option or by files" in str(refused.exception)
+    refused = saccade("predict", "captioning", "--image")
+    assert "as in --image VALUE; received none" in str(refused.exception)
 
 
 def test_a_file_with_brackets_in_its_name_is_no_pattern(saccade, tmp_path, monkeypatch):
@@ -289,28 +322,74 @@ def test_a_file_with_brackets_in_its_name_is_no_pattern(saccade, tmp_path, monke
     assert FakeRun.received[0] == ["cat[1].png"]
 
 
-def test_predict_json_has_an_object_per_line(saccade):
+def test_predict_json_has_an_answer_per_line(saccade):
     lines = saccade("predict", "captioning", "a", "b", "--json").stdout.splitlines()
-    assert [json.loads(line)["input"] for line in lines] == ["a", "b"]
+    answers = [{"caption": f"said {n}", "ok": True} for n in "ab"]
+    for line, answer, score in zip(lines, answers, (-0.5, -1.5), strict=True):
+        assert json.loads(line) == answer | {"score": score}
+
+
+def test_a_table_goes_in_and_one_comes_out(saccade, tmp_path):
+    (tmp_path / "in.csv").write_text("image,note\na.png,1\nbad.png,2\n")
+    words = ["--table", str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.csv")]
+    done = saccade("predict", "captioning", *words)
+    assert done.exit_code == 1 and "written:" in done.stderr
+    a, bad = (str(tmp_path / name) for name in ("a.png", "bad.png"))
+    assert FakeRun.received[0] == [a, bad]  # relative to the table
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "image,caption,score,ok,error",
+        f"{a},said {a},-0.5,true,",
+        f"{bad},said {bad},-1.5,false,is broken",
+    ]
+    refused = saccade("predict", "captioning", "a.png", *words)
+    assert "--table holds the requests" in str(refused.exception)
+    (tmp_path / "in.csv").write_text("picture\na.png\n")
+    refused = saccade("predict", "captioning", *words)
+    assert "expected a column 'image' (--image)" in str(refused.exception)
+    refused = saccade("predict", "captioning", "a.png", "--to", "answers.txt")
+    assert "the ending .csv, .tsv or .jsonl" in str(refused.exception)
+
+
+def test_answers_are_sorted_by_a_figure(saccade):
+    done = saccade("predict", "captioning", "a", "bad", "c", "--sort", "score")
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["a", "c"]
+    words = ["predict", "captioning", "a", "bad", "c", "--sort=score", "--json"]
+    lines = [json.loads(line) for line in saccade(*words).stdout.splitlines()]
+    assert [line["ok"] for line in lines] == [True, True, False]
+    refused = saccade("predict", "captioning", "a", "--sort", "scor")
+    assert "one of caption, score, ok; received 'scor'" in str(refused.exception)
+
+
+def test_answers_are_drawn(saccade, tmp_path):
+    file = tmp_path / "looked.png"
+    done = saccade("predict", "captioning", "a.png", "--plot", str(file))
+    assert file.exists() and f"drawn: {file}" in done.stderr
 
 
 class FakeWriter(FakeRun):
-    """Of an app that reads texts."""
+    """Of an app that reads texts and writes them in parts."""
+
+    streams = True
 
     def __init__(self, ok=True):
         self.ok = ok
-        serve = types.SimpleNamespace(terminal_parts=self.terminal_parts)
-        self.app = types.SimpleNamespace(serve=serve)
 
-    def terminal_parts(self, loaded, inputs, options):
-        FakeRun.received = (inputs, options)
-        yield from ("in parts", ", one by one\n")
+    @functools.cached_property
+    def task(self):
+        app = apps.load("char_lm")
+        return app.task_for(app.Config())
 
-    def predict(self, inputs, **options):
-        FakeRun.received = (inputs, options)
-        return [{"continuation": "語", "ok": self.ok} for _ in inputs]
+    def stream(self, request, **options):
+        FakeRun.received = (request["text"], options)
+        if not self.ok:
+            raise UserError("there is no such text")
+        yield from ("in parts", ", one by one")
 
-    def draw(self, inputs, answers):
+    def predict(self, requests, signature="serving_default", **options):
+        FakeRun.received = ([r["text"] for r in requests], options)
+        return [{"continuation": "語", "ok": self.ok} for _ in requests]
+
+    def draw(self, requests, answers):
         raise UserError("no picture")
 
 
@@ -324,7 +403,7 @@ def test_predict_continues_a_prompt(writer):
     options = ["--prompt", "ROMEO:", "--length", "50", "--top-k=5", "--stop", "\\n"]
     done = writer("predict", "char_lm", *options)
     assert done.stdout == "in parts, one by one\n"
-    assert FakeRun.received == (["ROMEO:"], {"length": 50, "top_k": 5, "stop": "\\n"})
+    assert FakeRun.received == ("ROMEO:", {"length": 50, "top_k": 5, "stop": "\\n"})
 
 
 def test_predict_takes_texts_from_files_and_standard_input(
@@ -333,11 +412,17 @@ def test_predict_takes_texts_from_files_and_standard_input(
     monkeypatch.chdir(tmp_path)
     for name in ("a.txt", "b.txt"):
         pathlib.Path(name).write_text("text")
-    writer("predict", "char_lm", "gone", "*.txt", "-", input="zwölf\nlines\n")
+    words = ["predict", "char_lm", "gone", "*.txt", "-"]
+    done = writer(*words, "--json", input="zwölf\nlines\n")
+    assert done.exit_code == 0
     paths = [pathlib.Path(name) for name in ("gone", "a.txt", "b.txt")]
     assert FakeRun.received == ([*paths, "zwölf\nlines\n"], {})
     refused = writer("predict", "char_lm", "-", input=b"\xff")
     assert "no UTF-8" in str(refused.exception)
+    done = writer("predict", "char_lm", "a.txt", "b.txt")
+    assert done.stdout == (
+        "==> a.txt <==\nin parts, one by one\n==> b.txt <==\nin parts, one by one\n"
+    )
 
 
 def test_predict_of_texts_as_json(writer, monkeypatch):
@@ -346,17 +431,20 @@ def test_predict_of_texts_as_json(writer, monkeypatch):
     assert "語" in done.stdout and FakeRun.received == (["x"], {"seed": 3})
     monkeypatch.setattr(FakeApp, "load", lambda self, folder: FakeWriter(ok=False))
     assert writer("predict", "char_lm", "gone", "--json").exit_code == 1
+    failed = writer("predict", "char_lm", "gone")
+    assert failed.exit_code == 1 and "there is no such text" in failed.stderr
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["char_lm"], "Expected --prompt TEXT, a text file, or -"),
-        (["char_lm", "file", "--prompt", "x"], "not both"),
+        (["char_lm"], "Expected at least one input: --prompt, a file"),
+        (["char_lm", "file", "--prompt", "x"], "once, as an option or by files"),
         (["char_lm", "--prompt", "x", "--plot", "x.png"], "no picture"),
         (["char_lm", "--prompt", "x", "--top-p=2"], "top_p: expected a number"),
         (["char_lm", "--prompt", "x", "--beam=2"], "beam"),
-        (["captioning", "--prompt", "x"], "captioning reads files"),
+        (["captioning", "--prompt", "x"], "received '--prompt'"),
+        (["char_lm", "--prmpt", "x"], "received '--prmpt'. Did you mean '--prompt'?"),
     ],
 )
 def test_a_prompt_with_wrong_words_is_an_error(writer, arguments, message):

@@ -2,14 +2,14 @@
 
 import collections
 import sys
-import types
 
 import numpy as np
 import pytest
 
 from saccade.apps.core.errors import UserError
-from saccade.apps.word_lm import APP, config
-from saccade.apps.word_lm.words import Words
+from saccade.apps.core.run import Run
+from saccade.apps.core.tasks.signatures import Answerer
+from saccade.apps.word_lm import APP, vocabulary
 
 from .benchmark import load_benchmark
 
@@ -88,15 +88,16 @@ def test_what_sounds_alike_in_pinyin():
 def test_the_benchmark_counts_what_is_ranked_right():
     rank = load_benchmark("rank")
     # A network of zeros finds a line the less likely the longer it is.
-    words = Words(["大", "力"], "characters", rare=9)
-    model = APP.model.build_model(config.tiny(), words)
+    words = vocabulary.words(["大", "力"], "characters", rare=9)
+    task = APP.task_for(APP.presets["tiny"](), words)
+    model = task.build_model()
     model.set_weights([np.zeros_like(w) for w in model.get_weights()])
     pairs = [
         ("characters", "大", "大力"),
         ("word", "大", "事"),
         ("shuffle", "大力", "力大"),
     ]
-    shares, rows = rank.measure(types.SimpleNamespace(model=model, assets=words), pairs)
+    shares, rows = rank.measure(Run(APP, Answerer(task, model), None), pairs)
     assert shares["all"]["pairs"] == 3 and shares["word"]["pairs"] == 1
     found = {kind: (s["scores"], s["log_probs"]) for kind, s in shares.items()}
     assert found["characters"] == (100, 100)

@@ -391,11 +391,10 @@ def pictures(tmp_path):
 
 
 def read(folder, **settings):
-    from saccade.apps.captioning.config import PRESETS
+    from saccade.apps.captioning.config import PRESETS, Config
 
-    config = PRESETS["tiny"]()
     settings = {"data": str(folder), "split": "100/0/0", **settings}
-    return captioning_data.load_data(type(config)(**{**vars(config), **settings}))
+    return captioning_data.load_data(Config(**PRESETS["tiny"] | settings))
 
 
 def tables(name):

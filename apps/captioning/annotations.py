@@ -5,8 +5,9 @@ import json
 import os
 
 from ..core.data.encodings import read_utf8
+from ..core.data.manifest import place
+from ..core.data.rows import Row
 from ..core.errors import UserError
-from .rows import Row, pictures_beside, place
 
 
 def read_json(config, path, folder):
@@ -41,6 +42,18 @@ def _fields(entry):
     return entry if isinstance(entry, dict) else {}
 
 
+def _row(where, picture, caption, split=None, error=""):
+    return Row(where, {"media": picture, "text": caption}, split, error)
+
+
+def pictures_beside(path):
+    """The folder `images` or `Images` beside a file, else the file's folder."""
+    for name in ("images", "Images"):
+        if (path.parent / name).is_dir():
+            return path.parent / name
+    return path.parent
+
+
 def _coco_rows(path, images, annotations, folder):
     names, rows = _coco_images(path, images)
     for index, annotation in enumerate(annotations):
@@ -61,7 +74,7 @@ def _coco_rows(path, images, annotations, folder):
             rows.append(Row(where, error=error))
             continue
         picture, error = place(folder, names[image])
-        rows.append(Row(where, picture, annotation["caption"], error=error))
+        rows.append(_row(where, picture, annotation["caption"], error=error))
     return rows
 
 
@@ -100,7 +113,7 @@ def _karpathy_rows(path, images, folder):
         for number, sentence in enumerate(sentences):
             caption = _fields(sentence).get("raw")
             here = f"{where}.sentences[{number}]"
-            rows.append(Row(here, picture, caption, split, error))
+            rows.append(_row(here, picture, caption, split, error))
     return rows
 
 
@@ -123,5 +136,5 @@ def read_flickr(config, path, folder):
             rows.append(Row(where, error=error))
             continue
         picture, error = place(folder, name.rpartition("#")[0])
-        rows.append(Row(where, picture, caption, error=error))
+        rows.append(_row(where, picture, caption, error=error))
     return rows

@@ -24,15 +24,20 @@ A picture must lie inside the folder that its path is relative to, links followe
 table from somebody else has no say over other files of this machine.
 """
 
-import dataclasses
-
-from ..core.data.places import lies_in
-from ..core.inputs.pictures import kept_in
-from ..core.inputs.vocabulary import Vocabulary
+from ..core.data import manifest, splits
+from ..core.data.encodings import read_utf8
+from ..core.data.media_sets import from_tfds
+from ..core.data.places import path_of
+from ..core.errors import UserError
+from ..core.inputs.picture_files import error_of
+from ..core.inputs.tokenizer import normalised_for_scores
 from . import scenes
-from .checks import checked, split_rows
-from .readers import read_rows
-from .tensorflow_sets import from_tfds
+from .annotations import pictures_beside, read_flickr, read_json
+
+ENDINGS = (*manifest.TABLES, ".json", ".token", ".token.txt")
+EXAMPLE = (
+    "A table captions.csv with the columns image, a file's name, and caption will do."
+)
 
 
 def load_data(config):
@@ -41,65 +46,57 @@ def load_data(config):
         return scenes.builtin(config)
     if config.data.startswith("tfds:"):
         return from_tfds(config)
-    rows = read_rows(config)
-    return split_rows(config, checked(config, rows))
+    rows = manifest.checked(config, read_rows(config), caption_errors, error_of)
+    folder = path_of(config.image_dir or config.data)
+    return manifest.split_rows(config, rows, folder, "image", "captions")
+
+
+def read_rows(config):
+    """The rows of the file that `config.data` names, in its order."""
+    path = manifest.find_file(config.data, ENDINGS, ("captions.txt",), EXAMPLE)
+    folder = path_of(config.image_dir) if config.image_dir else None
+    is_text = path.suffix.lower() == ".txt"
+    if path.suffix.lower() in manifest.TABLES or is_text and has_commas(path):
+        beside = pictures_beside(path) if is_text else path.parent
+        rows = manifest.read_table(
+            path,
+            folder or beside,
+            config.image_column,
+            config.caption_column,
+            config.split_column,
+        )
+    elif config.split_column:
+        raise UserError(
+            f"{path}: --split-column={config.split_column} expected a table, received "
+            "a file without columns."
+        )
+    else:
+        read = read_json if path.suffix.lower() == ".json" else read_flickr
+        rows = read(config, path, folder)
+    if not rows:
+        raise UserError(f"{path}: expected at least one caption, found none.")
+    return rows
+
+
+def has_commas(path):
+    """Whether a text file is a table, as Kaggle's captions.txt, not lines with tabs."""
+    header = read_utf8(path).partition("\n")[0]
+    return "," in header and "\t" not in header
+
+
+def caption_errors(captions):
+    """What is wrong with each of a list of captions, or ""."""
+    texts = [text if isinstance(text, str) else "" for text in captions]
+    return [
+        "" if words else f"the caption is empty: {caption!r}"
+        for caption, words in zip(captions, normalised_for_scores(texts), strict=True)
+    ]
 
 
 def why_no_test(config):
     """Why the test split of this data is empty: half a sentence."""
     if config.data.startswith("tfds:"):
         return f"{config.data} holds no two pictures beside those for training"
-    if config.split_column:
-        return f"no row of {config.data} has test in the column {config.split_column!r}"
-    if any(row.split is not None for row in read_rows(config)):
+    if not config.split_column and any(row.split for row in read_rows(config)):
         return f"{config.data} has splits of its own, and no picture in test"
-    return (
-        f"--split={config.split} gives it no picture of {config.data}; a larger last "
-        "number, as in 80/10/10, or more pictures would"
-    )
-
-
-def learn(config, splits):
-    """The vocabulary of the training captions, and the longest caption's length."""
-    sentences = [s for captions in splits.train.captions for s in captions]
-    vocabulary = Vocabulary.build(
-        sentences, config.units, config.vocabulary_size, config.min_count
-    )
-    if not config.max_length:
-        longest = max(vocabulary.lengths(sentences))
-        config = dataclasses.replace(config, max_length=longest)
-    return config, vocabulary
-
-
-def assets_from_json(text):
-    return Vocabulary.from_json(text)
-
-
-def describe(config, splits):
-    """What is in the data, for people."""
-    facts = {"lies in": lies_in(config, builtin="drawn by every command")}
-    for name in ("train", "validation", "test"):
-        examples = getattr(splits, name)
-        captions = sum(len(c) for c in examples.captions)
-        facts[f"{name} pictures"] = len(examples)
-        facts[f"{name} captions"] = captions
-    sentences = [s for captions in splits.train.captions for s in captions]
-    vocabulary = Vocabulary.build(sentences)
-    lengths = vocabulary.lengths(sentences)
-    facts["words"] = vocabulary.size - len(Vocabulary.special)
-    facts["longest caption"] = f"{max(lengths) - 1} words"
-    facts["mean caption"] = f"{sum(lengths) / len(lengths) - 1:.1f} words"
-    side = config.image_size
-    facts["one example"] = f"image uint8 ({side}, {side}, 3), caption string"
-    facts["while training"] = kept_in(len(splits.train), side)
-    step = max(1, len(splits.train) // 3)
-    for i in range(0, len(splits.train), step)[:3]:
-        picture = splits.train.files[i]
-        name = f"picture {i}" if isinstance(picture, bytes) else picture
-        facts[f"example {i // step + 1}"] = f"{name}: {splits.train.captions[i][0]}"
-    return facts
-
-
-def example():
-    """One raw request: {"image_bytes": a batch of one PNG}."""
-    return {"image_bytes": [scenes.example()]}
+    return splits.why_no_test(config, "picture")

@@ -9,15 +9,13 @@ from ...layers import (
     AttentionRNN,
     BahdanauAttention,
     ConditionedCell,
-    ElmanCell,
-    GRUCell,
     HardAttention,
-    LSTMCell,
     Recurrent,
+    Stacked,
+    TokenDecoder,
 )
-from ..core.errors import UserError
-
-CELLS = {"elman": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}
+from ..core.tasks.backbones import build_backbone
+from ..core.tasks.recurrent import cell
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -26,7 +24,7 @@ class Captioner(keras.Model):
 
     The loss is the cross-entropy of the next token, averaged over the real tokens
     of the batch. Hard attention adds the loss of `Reinforce`, once `reinforce` is
-    set, see `train.compile_model`.
+    set, see `task.Captioning.trainer`.
     """
 
     def compute_loss(
@@ -56,7 +54,7 @@ def build_model(config, vocabulary):
 
     Args:
         config: a `Config`.
-        vocabulary: a `Vocabulary`, or its size.
+        vocabulary: with a `size`, or its size.
 
     Inputs: `image` uint8 (batch, size, size, 3); `tokens` int32 (batch, time), the
     caption behind <start>, padded with 0.
@@ -64,44 +62,57 @@ def build_model(config, vocabulary):
     each token; with attention also `attention` (batch, time, regions), its weights
     before that token, and with hard attention `chosen`, the region that it drew.
     """
-    vocabulary_size = getattr(vocabulary, "size", vocabulary)
     size = config.image_size
     image = keras.Input((size, size, 3), dtype="uint8", name="image")
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-
     regions = build_encoder(config)(image)  # (batch, regions, features)
-    mean = layers.GlobalAveragePooling1D(name="picture")
-    picture = mean(regions)  # (batch, features)
-    words = layers.Embedding(
-        vocabulary_size, config.embedding, mask_zero=True, name="embedding"
-    )(tokens)  # (batch, time, embedding)
-    words = layers.Dropout(config.dropout, name="embedding_dropout")(words)
-
-    sequence = words
-    if config.condition == "first":
-        first = layers.Dense(config.embedding, name="picture_as_word")(picture)
-        first = layers.Reshape((1, config.embedding))(first)
-        sequence = layers.Concatenate(axis=1)([first, words])  # (batch, 1 + time, ...)
-
-    states, attention = run_decoder(config, sequence, regions, picture)
-    if config.condition == "first":  # No token follows the picture alone.
-        states = [part[:, 1:] for part in states]
-        attention = {name: part[:, 1:] for name, part in attention.items()}
-
-    # Xu et al. 2015, equation 7: word, state and context vote on the next word.
-    votes = [
-        layers.Dense(config.embedding, name=f"vote_{i}")(part)
-        for i, part in enumerate(states)
-    ]
-    vote = layers.Activation("tanh", name="vote")(layers.Add()([words, *votes]))
-    vote = layers.Dropout(config.dropout, name="vote_dropout")(vote)
-    logits = layers.Dense(vocabulary_size, name="logits", dtype="float32")(vote)
-
-    return Captioner(
-        inputs={"image": image, "tokens": tokens},
-        outputs={"logits": logits, **attention},
-        name="captioning",
+    decoder = TokenDecoder(
+        recurrent_layer(config),
+        getattr(vocabulary, "size", vocabulary),
+        config.embedding,
+        condition=config.condition,
+        activation=config.activation,
+        dropout=config.dropout,
+        name="decoder",
     )
+    outputs = decoder(tokens, memory=regions)
+    return Captioner({"image": image, "tokens": tokens}, outputs, name="captioning")
+
+
+def recurrent_layer(config):
+    """What carries the state from word to word, over the regions or without them."""
+    cells = [cell(config.cell, config.units) for _ in range(config.levels)]
+    how = {"return_sequences": True, "return_state": True}
+    if config.attention == "none":
+        if config.condition == "every":
+            cells[0] = ConditionedCell(cells[0])
+        levels = [Recurrent(one, **how) for one in cells]
+        return levels[0] if config.levels == 1 else Stacked(levels, **how)
+    stack = cells[0] if config.levels == 1 else cells
+    if config.condition == "every":
+        if config.levels > 1:
+            stack = layers.StackedRNNCells(cells)
+        stack = ConditionedCell(stack)
+    attention = BahdanauAttention(config.attention_units)
+    if config.attention == "hard":
+        attention = HardAttention(config.attention_units, seed=config.seed)
+    return AttentionRNN(
+        stack, attention, gate=config.gate, penalty=config.penalty, **how
+    )
+
+
+def encode(encoder, pixels):
+    """The encoder's regions, of an empty batch too.
+
+    oneDNN's convolution gives an empty batch the shape of its input, so the encoder
+    gets one white picture more where the batch may be empty.
+    """
+    if pixels.shape[0]:
+        return encoder(pixels, training=False)
+    count = ops.shape(pixels)[0]
+    white = ops.full((1, *pixels.shape[1:]), 255, dtype=pixels.dtype)
+    some = ops.concatenate([pixels, white[count:]], axis=0)
+    return encoder(some, training=False)[:count]
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -127,40 +138,13 @@ class Positions(layers.Layer):
         return inputs + ops.matmul(places, self.kernel)
 
 
-def run_decoder(config, sequence, regions, picture):
-    """The recurrent part: ([h, context], outputs of the attention by name)."""
-    cell = CELLS[config.cell](config.units_rnn)
-    if config.condition == "every":
-        cell = ConditionedCell(cell)
-
-    if config.attention == "none":
-        rnn = Recurrent(cell, return_sequences=True, name="decoder")
-        if config.condition == "every":
-            return [rnn(sequence, memory=picture)], {}
-        if config.condition == "first":
-            return [rnn(sequence)], {}
-        state = [
-            layers.Dense(n, "tanh", name=f"initial_state_{i}")(picture)
-            for i, n in enumerate(rnn.state_size)
-        ]
-        return [rnn(sequence, initial_state=state)], {}
-
-    attention = BahdanauAttention(config.attention_units)
-    if config.attention == "hard":
-        attention = HardAttention(config.attention_units, seed=config.seed)
-    rnn = AttentionRNN(cell, attention, penalty=config.penalty, name="decoder")
-    decoded = rnn(sequence, memory=regions)
-    outputs = {"attention": decoded["weights"]}
-    if config.attention == "hard":
-        outputs["chosen"] = decoded["chosen"]
-    return [decoded["outputs"], decoded["contexts"]], outputs
-
-
 def build_encoder(config):
     """Picture in, regions out: (batch, size, size, 3) -> (batch, regions, features)."""
     if config.backbone == "small":
         return small_encoder(config)
-    backbone = keras_backbone(config)
+    backbone = build_backbone(
+        config.backbone, config.image_size, config.backbone_weights
+    )
     backbone.trainable = config.fine_tune
     return keras.Sequential(
         [
@@ -197,60 +181,3 @@ def small_encoder(config):
         encoder.add(Positions())
     encoder.add(layers.Dropout(config.dropout))
     return encoder
-
-
-def keras_backbone(config):
-    """A network of keras.applications without its head; takes pixels 0 to 255."""
-    apps = keras.applications
-    builders = {
-        "mobilenet": (apps.MobileNet, apps.mobilenet),
-        "mobilenetv3": (apps.MobileNetV3Small, None),
-        "efficientnetv2": (apps.EfficientNetV2B0, None),
-        "inceptionv3": (apps.InceptionV3, apps.inception_v3),
-        "resnet50v2": (apps.ResNet50V2, apps.resnet_v2),
-    }
-    build, module = builders[config.backbone]
-    shape = (config.image_size, config.image_size, 3)
-    weights = config.backbone_weights
-    if weights in ("none", "imagenet"):
-        weights = None if weights == "none" else weights
-        network = build(include_top=False, weights=weights, input_shape=shape)
-    else:
-        network = load_backbone(build, weights, shape)
-    if module is None:  # Its first layer rescales the pixels itself.
-        return network
-    pixels = keras.Input(shape)
-    return keras.Model(
-        pixels, network(module.preprocess_input(pixels)), name=config.backbone
-    )
-
-
-def load_backbone(build, path, shape):
-    """A keras.applications network with weights from a file, without its head.
-
-    The file may hold the network with its 1,000 ImageNet classes or without.
-    """
-    try:
-        whole = build(include_top=True, weights=None, input_shape=shape)
-        whole.load_weights(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"--backbone-weights expected none, imagenet or the path of a "
-            f".weights.h5 file; no file {path}."
-        ) from None
-    except ValueError:
-        headless = build(include_top=False, weights=None, input_shape=shape)
-        try:
-            headless.load_weights(path)
-        except ValueError as error:
-            raise UserError(
-                f"The weights in {path} do not fit {headless.name}, neither with its "
-                f"classes nor without. Keras says: {error}"
-            ) from None
-        return headless
-    pooling = [
-        layer
-        for layer in whole.layers
-        if isinstance(layer, layers.GlobalAveragePooling2D)
-    ]
-    return keras.Model(whole.input, pooling[-1].input, name=whole.name)

@@ -1,39 +1,13 @@
 """The builtin data: drawn scenes of coloured shapes, and what is right to say."""
 
-import dataclasses
-import hashlib
-import io
 import itertools
-import math
 import random
 
-from PIL import Image, ImageDraw
+from ..core.data import drawn
+from ..core.data.rows import Examples, Splits
+from ..core.data.splits import hash_of
 
-from .examples import Examples, Splits
-
-COLOURS = {
-    "red": (214, 40, 40),
-    "green": (46, 160, 67),
-    "blue": (38, 84, 214),
-    "yellow": (250, 204, 21),
-    "purple": (138, 43, 190),
-    "black": (25, 25, 25),
-}
-SHAPES = ("circle", "square", "triangle", "star", "cross")
 SIZES = {"small": 0.26, "large": 0.42}  # diameter, share of the side
-SIDE, FINER = 64, 4  # pixels; drawn this many times finer and scaled down
-
-
-@dataclasses.dataclass(frozen=True)
-class _Object:
-    colour: str
-    shape: str
-    x: float  # of the centre, share of the side
-    y: float
-    size: float
-
-    def __str__(self):
-        return f"{self.colour} {self.shape}"
 
 
 def builtin(config):
@@ -61,18 +35,18 @@ def builtin(config):
 def _scenes(split, count):
     rng = random.Random(f"saccade scenes, {split}")
     numbers = (1, 2, 2, 3) if split == "train" else (2, 2, 3)
-    examples = Examples(boxes=[])
-    while len(examples) < count:
+    pictures, captions, boxes = [], [], []
+    while len(pictures) < count:
         number = _pick(rng, numbers)
         names = _choose(rng, number)
         while _split_of(names) != split:
             names = _choose(rng, number)
         scene = _arrange(rng, names)
         grey = 225 + int(30 * rng.random())
-        examples.files.append(draw(scene, (grey, grey, grey)))
-        examples.captions.append(sentences(scene))
-        examples.boxes.append([{"word": o.shape, "box": _box(o)} for o in scene])
-    return examples
+        pictures.append(drawn.draw(scene, (grey, grey, grey)))
+        captions.append(sentences(scene))
+        boxes.append([{"word": o.shape, "box": drawn.box(o)} for o in scene])
+    return Examples(image=pictures, captions=captions, boxes=boxes)
 
 
 def _pick(rng, items):
@@ -84,7 +58,7 @@ def _choose(rng, number):
     """(colour, shape) of as many objects, all different."""
     names = []
     while len(names) < number:
-        name = _pick(rng, tuple(COLOURS)), _pick(rng, SHAPES)
+        name = _pick(rng, tuple(drawn.COLOURS)), _pick(rng, drawn.SHAPES)
         if name not in names:
             names.append(name)
     return names
@@ -113,7 +87,7 @@ def _arrange(rng, names):
         if _lie_clearly(places, size):
             break
     objects = [
-        _Object(colour, shape, x, y, size)
+        drawn.Object(colour, shape, x, y, size)
         for (colour, shape), (x, y) in zip(names, places, strict=True)
     ]
     return sorted(objects, key=lambda o: o.x)
@@ -144,73 +118,3 @@ def sentences(scene):
         return [f"a {left} left of a {right}", f"a {right} right of a {left}"]
     above, below = sorted(scene, key=lambda o: o.y)
     return [f"a {above} above a {below}", f"a {below} below a {above}"]
-
-
-def _box(o):
-    half = o.size / 2
-    return (o.x - half, o.y - half, o.x + half, o.y + half)
-
-
-def draw(scene, background):
-    """The bytes of a PNG, 64 x 64."""
-    side = SIDE * FINER
-    picture = Image.new("RGB", (side, side), background)
-    pen = ImageDraw.Draw(picture)
-    for o in scene:
-        x0, y0, x1, y1 = (side * edge for edge in _box(o))
-        colour = COLOURS[o.colour]
-        if o.shape == "circle":
-            pen.ellipse((x0, y0, x1, y1), fill=colour)
-        else:
-            outline = [
-                (x0 + (x1 - x0) * x, y0 + (y1 - y0) * y) for x, y in OUTLINES[o.shape]
-            ]
-            pen.polygon(outline, fill=colour)
-    file = io.BytesIO()
-    picture.resize((SIDE, SIDE), Image.Resampling.BOX).save(file, "PNG")
-    return file.getvalue()
-
-
-def _star():
-    radii = (0.5, 0.21)
-    points = []
-    for i in range(10):
-        angle = math.pi * (i / 5 - 0.5)
-        radius = radii[i % 2]
-        points.append((0.5 + radius * math.cos(angle), 0.5 + radius * math.sin(angle)))
-    return points
-
-
-OUTLINES = {  # in a unit box
-    "square": [(0.05, 0.05), (0.95, 0.05), (0.95, 0.95), (0.05, 0.95)],
-    "triangle": [(0.5, 0.02), (1, 0.95), (0, 0.95)],
-    "star": _star(),
-    "cross": [
-        (0.33, 0),
-        (0.67, 0),
-        (0.67, 0.33),
-        (1, 0.33),
-        (1, 0.67),
-        (0.67, 0.67),
-        (0.67, 1),
-        (0.33, 1),
-        (0.33, 0.67),
-        (0, 0.67),
-        (0, 0.33),
-        (0.33, 0.33),
-    ],
-}
-
-
-def example():
-    """The bytes of one picture: a red circle left of a blue square."""
-    scene = [
-        _Object("red", "circle", 0.3, 0.5, 0.3),
-        _Object("blue", "square", 0.7, 0.5, 0.3),
-    ]
-    return draw(scene, (245, 245, 245))
-
-
-def hash_of(text):
-    """The same number on every machine; Python's own hash differs from run to run."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -17,14 +17,14 @@ download, to 2.5 nats per character at most, in seconds on two cores.
 reaches 1.505 nats on the last tenth in 264 seconds (6,390 steps) on two cores, and
 
     saccade train char_lm --data tfds:tiny_shakespeare --minutes 1.667 \\
-        --units-rnn 256 --dropout 0 --rounds 4
+        --units 256 --dropout 0 --rounds 4
 
 1.526 in 92 seconds (3,888 steps).
 
     saccade export char_lm
 
 writes a SavedModel that continues texts, says how probable they are, and streams: see
-`serve` for a client.
+`task` for a client.
 """
 
 from ..core.lazy import members

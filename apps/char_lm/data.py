@@ -11,23 +11,19 @@ A text is cut in its order: the first 90 % are for training, the rest is validat
 `--split` says.
 """
 
-import dataclasses
+import functools
 import hashlib
 import importlib.util
 import itertools
-import logging
 import pathlib
 import string
 
 import numpy as np
 
-from ..core.data.places import lies_in
+from ..core.data.rows import Splits
 from ..core.data.texts import TextFile, find_files, read_tfds, readable, shares
 from ..core.errors import UserError
-from ..core.inputs.characters import Characters
-from ..core.tasks.language.streams import Text, batch_facts
-
-log = logging.getLogger("saccade")
+from ..core.tasks.language.streams import Documents
 
 SUFFIXES = (".txt", ".py", ".md", ".tex", ".c", ".h", ".java", ".js", ".html")
 
@@ -57,25 +53,17 @@ MODULES = (
 ALPHABET = "".join(c for c in string.printable if c not in "\t\r\x0b\x0c")
 
 
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """A `Text` each, in the ids of `characters`. Without a third part in --split the
-    test text is the validation text."""
-
-    train: Text
-    validation: Text
-    test: Text
-    characters: Characters
-    sha256: str  # of the whole text
+ALPHABETS = {"builtin": ALPHABET, "hello": "helo"}
 
 
-def load_data(config):
-    """Splits of the text that `config.data` names.
+def read(config):
+    """The text that `config.data` names as `Splits` of `Documents`, by characters.
+    Without a third part in --split the test text is the validation text.
 
     Raises:
         UserError: no such data; a file that is empty or no UTF-8; a text too short.
     """
-    documents, alphabet = read(config)
+    documents = read_documents(config)
     total, digest = 0, hashlib.sha256()
     for i, document in enumerate(documents):
         digest.update(b"\0" if i else b"")
@@ -83,45 +71,31 @@ def load_data(config):
             total += len(piece)
             digest.update(piece.encode("utf-8", "replace"))
     edges = np.round(np.cumsum([0, *shares(config.split)]) * total).astype(int)
-    parts = list(itertools.pairwise(edges))
-    if alphabet:
-        characters = Characters(alphabet)
-    else:
-        train = (piece for _, piece in cut(documents, *parts[0]))
-        characters = Characters.build(train, config.min_count)
-    texts = [
-        Text.from_pieces(
-            (
-                (begins, characters.ids(piece))
-                for begins, piece in cut(documents, *part)
-            ),
-            characters.size,
-        )
-        for part in parts
+    parts = [
+        Documents(functools.partial(cut, documents, low, high), int(high - low))
+        for low, high in itertools.pairwise(edges)
     ]
-    for name, text in zip(("training", "validation", "test"), texts, strict=False):
-        if len(text) < 2:
+    for name, part in zip(("training", "validation", "test"), parts, strict=False):
+        if len(part) < 2:
             raise UserError(
-                f"The {name} text of {config.data} has {len(text)} characters; at "
+                f"The {name} text of {config.data} has {len(part)} characters; at "
                 f"least 2 are needed. Give it more in --split={config.split}, or a "
                 "longer text."
             )
-    train, validation, test = [*texts, texts[-1]][:3]
-    return Splits(train, validation, test, characters, digest.hexdigest())
+    return Splits(*[*parts, parts[-1]][:3], digest.hexdigest())
 
 
-def read(config):
-    """The documents, and the fixed alphabet of the data or None. A document gives its
-    text in pieces, str, as often as one iterates over it."""
+def read_documents(config):
+    """A list; each document gives its text in pieces, str, as often as one iterates
+    over it."""
     if config.data == "builtin":
-        return [[text] for text in builtin()], ALPHABET
+        return [[text] for text in builtin()]
     if config.data == "hello":
-        return [["hello" * 400]], "helo"
+        return [["hello" * 400]]
     if config.data.startswith("tfds:"):
-        texts = read_tfds(config.data, config.data_dir)
-        return [texts], None
+        return [read_tfds(config.data, config.data_dir)]
     files = find_files(config.data, SUFFIXES, "builtin, hello, tfds:NAME")
-    return [TextFile(file) for file in readable(config, files)], None
+    return [TextFile(file) for file in readable(config, files)]
 
 
 def builtin():
@@ -150,50 +124,3 @@ def cut(documents, low, high):
                 begins = False
             if place >= high:
                 return
-
-
-def learn(config, splits):
-    """Nothing is left open but the characters."""
-    return config, splits.characters
-
-
-assets_from_json = Characters.from_json
-
-
-def why_no_test(config):
-    """Why the test split of this data is empty: half a sentence."""
-    return f"{config.data} has no text"
-
-
-def describe(config, splits):
-    """Facts for people."""
-    size = len(splits.train)
-    samples, _ = splits.train.cut([0, size // 3, 2 * size // 3], min(60, size))
-    samples = splits.characters.decode(samples).numpy()
-    return {
-        "lies in": lies_in(
-            config,
-            builtin="the installed Python's own library",
-            hello="made by every command",
-        ),
-        "training": f"{len(splits.train):,} characters",
-        "validation": f"{len(splits.validation):,} characters",
-        "test": "as validation"
-        if splits.test is splits.validation
-        else f"{len(splits.test):,} characters",
-        "documents": len(splits.train.starts),
-        "different characters": splits.characters.size - 1,
-        "sha256": splits.sha256,
-        **batch_facts(config, splits.train),
-        **{f"example {i}": repr(s.decode()) for i, s in enumerate(samples, 1)},
-    }
-
-
-def example():
-    """One raw request, as a client would send it."""
-    return {
-        "text": np.array([b"def main(", b"import "]),
-        "temperature": np.array([0.8, 0.0], np.float32),
-        "length": np.array([20, 20], np.int32),
-        "seed": np.array([0, 1], np.int32),
-    }

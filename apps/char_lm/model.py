@@ -5,4 +5,5 @@ from ..core.tasks.language.model import build_language_model
 
 def build_model(config, characters):
     """See `build_language_model`; the vocabulary is that of `characters`."""
-    return build_language_model(characters.size, config)
+    start = None if characters.start is None else config.start
+    return build_language_model(characters.size, config, start)

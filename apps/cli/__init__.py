@@ -25,6 +25,7 @@ from . import (
     train,
 )
 from .options import OWN_HELP
+from .requests import joined
 
 __all__ = ["cli", "main"]
 
@@ -39,6 +40,13 @@ class Verbs(typer.core.TyperGroup):
                 f"`saccade train {arguments[0]}`."
             )
         return super().resolve_command(context, arguments)
+
+
+class Asking(typer.core.TyperCommand):
+    """A verb whose options are the inputs of an app, too."""
+
+    def parse_args(self, context, arguments):
+        return super().parse_args(context, joined(arguments))
 
 
 cli = typer.Typer(
@@ -78,10 +86,10 @@ cli.command("list")(list_apps.list_apps)
 cli.command(context_settings=OWN_HELP)(data.data)
 cli.command(context_settings=OWN_HELP)(train.train)
 cli.command(context_settings=OWN_HELP)(evaluate.evaluate)
-cli.command(context_settings=OWN_HELP)(predict.predict)
+cli.command(cls=Asking, context_settings=OWN_HELP)(predict.predict)
 cli.command()(export.export)
 cli.command()(serve.serve)
-cli.command(context_settings=OWN_HELP)(client.client)
+cli.command(cls=Asking, context_settings=OWN_HELP)(client.client)
 cli.command()(inspect.inspect)
 cli.command()(demo.demo)
 

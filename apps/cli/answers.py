@@ -1,71 +1,89 @@
-"""What `predict` and `client` share: inputs in, printed answers out."""
+"""What `predict` and `client` share: answers shown, drawn, and written."""
 
 import json
 import sys
 
 import typer
 
-from .. import load_config_module
-from ..core.errors import Unanswered, UserError
-from .inputs import find_files, find_texts, why_not_read
+from ..core.errors import UserError
+from .requests import read_requests
 
 
-def print_answers(app, words, prompt, as_json, plot, load, options):
-    """Print the answers of what `load` returns: a run, an export or a server.
+def show_answers(loaded, words, options, how):
+    """Ask a run, an export or a server, and show what it answers.
 
     Args:
-        app: its name. words, prompt: what names the inputs.
-        load: called only once the inputs are known to be some.
-        options: dict, the decode options that are not as by default.
+        loaded: `Run`, `Export` or `Served`. words: `requests.Words`.
+        options: dict, fields of `Options`. how: `How`.
     """
-    if load_config_module(app).READS == "texts":
-        texts = find_texts(words, prompt)
-        _print_text_answers(load(), texts, options, as_json, plot)
+    task = loaded.task
+    kinds = task.signature(how.signature).kinds
+    requests, labels = read_requests(kinds, words, how.table)
+    plain = not (how.as_json or how.to or how.plot or how.sort)
+    if plain and loaded.streams and how.signature == "serving_default":
+        _stream(loaded, requests, labels, options)
         return
-    if prompt is not None:
-        raise UserError(f"--prompt is for the apps that read texts; {app} reads files.")
-    _print_file_answers(find_files(words), load, options, as_json, plot)
-
-
-def _print_file_answers(files, load, options, as_json, plot):
-    loaded = load()
-    answers = loaded.predict(files, **options)
-    for name, answer in zip(files, answers, strict=True):
-        if as_json:
-            error = {} if answer["ok"] else {"error": why_not_read(name)}
-            row = {"input": name, **_as_json_values(answer), **error}
-            print(json.dumps(row, ensure_ascii=False))
-        elif answer["ok"]:
-            print(f"{name}: {answer['caption']}  ({answer['score']:.2f})")
-        else:
-            print(f"{name}: {why_not_read(name)}", file=sys.stderr)
-    if plot:
-        loaded.draw(files, answers).savefig(plot)
-        print(f"drawn: {plot}", file=sys.stderr)
-    _exit_unless_all_ok(answers)
-
-
-def _print_text_answers(loaded, texts, options, as_json, plot):
-    if plot:
-        loaded.draw([], [])
-    if not as_json:
-        try:
-            for part in loaded.app.serve.terminal_parts(loaded, texts, options):
-                print(part, end="", flush=True)
-        except Unanswered as error:
-            for line in str(error).splitlines():
-                print(f"error: {line}", file=sys.stderr)
-            raise typer.Exit(1) from None
-        return
-    answers = loaded.predict(texts, **options)
-    for answer in answers:
-        print(json.dumps(_as_json_values(answer), ensure_ascii=False))
-    _exit_unless_all_ok(answers)
-
-
-def _exit_unless_all_ok(answers):
+    answers = loaded.predict(requests, how.signature, **options)
+    if how.plot:
+        loaded.draw(requests, answers).savefig(how.plot)
+        print(f"drawn: {how.plot}", file=sys.stderr)
+    rows = list(zip(requests, labels, answers, strict=True))
+    if how.sort:
+        rows.sort(key=_sorting_by(how.sort, answers))
+    if how.to:
+        task.write(how.to, kinds, [r for r, _, _ in rows], [a for _, _, a in rows])
+        print(f"written: {how.to}", file=sys.stderr)
+    elif how.as_json:
+        for _, _, answer in rows:
+            print(json.dumps(_as_json_values(answer), ensure_ascii=False))
+    else:
+        _print_lines(task, rows)
     if not all(answer["ok"] for answer in answers):
         raise typer.Exit(1)
+
+
+def _print_lines(task, rows):
+    for _, label, answer in rows:
+        name = f"{label}: " if label else ""
+        if answer["ok"]:
+            print(f"{name}{task.show(answer)}")
+        else:
+            print(f"{name}{answer['error']}", file=sys.stderr)
+
+
+def _stream(loaded, requests, labels, options):
+    """Every answer in parts, as it is being made."""
+    failed = False
+    for label, request in zip(labels, requests, strict=True):
+        if len(requests) > 1 and label:
+            print(f"==> {label} <==")
+        try:
+            for part in loaded.stream(request, **options):
+                print(part, end="", flush=True)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+            continue
+        print()
+    if failed:
+        raise typer.Exit(1)
+
+
+def _sorting_by(figure, answers):
+    """A key that puts the greatest figure first, and what has none last."""
+    known = {name: None for answer in answers for name in answer}
+    if answers and figure not in known:
+        raise UserError(
+            f"--sort expected a figure of the answers, one of {', '.join(known)}; "
+            f"received {figure!r}."
+        )
+
+    def key(row):
+        *_, answer = row
+        value = answer.get(figure) if answer["ok"] else None
+        return (0, -value) if isinstance(value, int | float) else (1, 0)
+
+    return key
 
 
 def _as_json_values(answer):

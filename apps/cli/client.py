@@ -3,9 +3,21 @@
 import typer
 
 from ..core.errors import UserError
-from .answers import print_answers
+from .answers import show_answers
 from .loading import load_quietly
-from .options import HELP, JSON_LINES, PROMPT, show_decoding_help, split_words
+from .options import (
+    HELP,
+    JSON_LINES,
+    PLOT,
+    SIGNATURE,
+    SORT,
+    TABLE,
+    TO,
+    How,
+    check_given,
+    show_answering_help,
+    split_words,
+)
 
 
 def client(
@@ -23,16 +35,20 @@ def client(
     version: int = typer.Option(None, help="Of the model; else the greatest.", min=0),
     label: str = typer.Option(None, help="Of the version, as stable."),
     stream: bool = typer.Option(
-        False, help="Choose the characters or words here and print each as it comes."
+        False, help="Choose each part of an answer here and print it as it comes."
     ),
+    signature: str = SIGNATURE,
+    table: str = TABLE,
+    to: str = TO,
+    sort: str = SORT,
+    plot: str = PLOT,
     as_json: bool = JSON_LINES,
-    prompt: str = PROMPT,
     help: bool = HELP,
 ):
-    """Ask TF Serving, as `predict` asks a run: `saccade client APP INPUT ...`.
+    """Ask TF Serving, as `predict` asks a run: `saccade client APP [FILE ...]`.
 
     It asks again, with growing pauses, after a broken connection, UNAVAILABLE or HTTP
-    503, and after nothing else. What is served decodes as it was exported, but for what
+    503, and after nothing else. What is served answers as it was exported, but for what
     a request can hold; with `--stream` all of it can be set.
 
     Example: `saccade client captioning cat.jpg --host localhost --grpc`
@@ -40,21 +56,19 @@ def client(
     Example: `saccade client char_lm --prompt "def main(" --length 200 --stream`
     """
     if help or not app:
-        show_decoding_help(context, app)
+        show_answering_help(context, app)
         raise typer.Exit(0 if help else 2)
     words, options = split_words(app, context.args)
+    check_given(app, words, table)
     if stream and as_json:
         raise UserError("Expected --stream or --json, not both.")
+    the_app = load_quietly(app)  # first: gRPC's messages import TensorFlow too
+    from ..core.served import Served
+    from ..core.serving.client import Client
 
-    def load():
-        the_app = load_quietly(app)  # first: gRPC's messages import TensorFlow too
-        from ..core.serving.client import Client
-        from ..core.serving.served import Served
-
-        if stream and not hasattr(the_app.serve, "Streamed"):
-            raise UserError(f"{app} answers all at once: leave --stream out.")
-        served = the_app.serve.Streamed if stream else Served
-        transport = Client(host, port, grpc, timeout, retries)
-        return served(the_app, transport, version, label)
-
-    print_answers(app, words, prompt, as_json, plot="", load=load, options=options)
+    transport = Client(host, port, grpc, timeout, retries)
+    served = Served(the_app, transport, version, label, streams=stream)
+    if stream and served.task.stream_by_steps is None:
+        raise UserError(f"{app} answers all at once: leave --stream out.")
+    how = How(signature, as_json, table, to, sort, plot)
+    show_answers(served, words, options, how)

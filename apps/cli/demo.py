@@ -10,6 +10,7 @@ import time
 import typer
 
 from ..core.errors import UserError
+from ..core.inputs.kinds import as_request
 from .loading import load_quietly
 from .tables import show_figures
 
@@ -20,9 +21,10 @@ import tensorflow as tf
 
 request = json.load(sys.stdin)
 serve = tf.saved_model.load(request["folder"]).signatures["serving_default"]
+takes = serve.structured_input_signature[1]
 inputs = {
     name: tf.constant([base64.b64decode(i) if type(i) is str else i for i in items])
-    for name, items in request["inputs"].items()
+    for name, items in request["inputs"].items() if name in takes
 }
 answer = {name: value.numpy().tolist() for name, value in serve(**inputs).items()}
 print(json.dumps(answer, default=lambda item: item.decode()))
@@ -30,7 +32,7 @@ print(json.dumps(answer, default=lambda item: item.decode()))
 
 
 def demo(
-    app: str = typer.Argument("captioning"),
+    app: str,
     out: str = typer.Option("demo", help="Folder of the run and its picture."),
     preset: str = typer.Option("default", help="Settings to start from."),
     to: str = typer.Option("saved_models", help="Folder of the export."),
@@ -58,11 +60,16 @@ def run_demo(app, preset, out, to):
     run = app.train(app.presets[preset](), out / "run")
     show_figures(run.metrics)
 
-    if hasattr(app.serve, "draw"):
-        inputs = app.data.load_data(run.config).test.files[:3]
-        answers = run.predict(inputs)
-        run.draw(inputs, answers).savefig(out / "attention.png")
-        print(f"where it looked: {out / 'attention.png'}")
+    requests = run.task.demo_requests(run.task.read())
+    answers = run.predict(requests)
+    kinds = run.task.kinds()
+    for request, answer in zip(requests, answers, strict=True):
+        request = as_request(kinds, request)
+        asked = ", ".join(kinds[name].text_of(request[name]) for name in kinds)
+        print(f"{asked} -> {run.task.show(answer)}")
+    if run.task.draw is not None:
+        run.draw(requests, answers).savefig(out / "answers.png")
+        print(f"drawn: {out / 'answers.png'}")
 
     folder = run.export(to)
     print(f"exported: {folder}")
@@ -91,7 +98,7 @@ def answer_in_new_process(folder, inputs):
 
 
 def _plain(item):
-    """A number, or bytes as base64, for JSON."""
+    """Bytes as base64, for JSON; numbers as they are."""
     if isinstance(item, bytes):
         return base64.b64encode(item).decode()
-    return item.item()
+    return item

@@ -6,7 +6,7 @@ import typer
 
 from ..core.errors import UserError
 from .loading import load_run
-from .options import HELP, show_decoding_help, split_run
+from .options import HELP, show_answering_help, split_run
 from .tables import show_figures
 
 
@@ -26,10 +26,13 @@ def evaluate(
     Example: `saccade evaluate captioning --beam 5`
     """
     if help or not app:
-        show_decoding_help(context, app)
+        show_answering_help(context, app)
         raise typer.Exit(0 if help else 2)
     folder, words, options = split_run(app, context.args)
-    if words:
-        raise UserError(f"Expected the folder of one run; received {' '.join(words)}.")
+    if words.plain or words.values:
+        raise UserError(
+            "Expected the folder of one run; received "
+            f"{' '.join([*words.plain, *words.values])}."
+        )
     figures = load_run(app, folder).evaluate(data or None, **options)
     print(json.dumps(figures)) if as_json else show_figures(figures)

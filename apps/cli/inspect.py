@@ -5,7 +5,7 @@ import os
 import typer
 
 from ..core.errors import UserError
-from .loading import load_quietly, load_run
+from .loading import load_run
 from .tables import show_figures
 
 RUN_AND_FILE = typer.Argument(metavar="[RUN] FILE")
@@ -22,8 +22,6 @@ def inspect(
 
     Example: `saccade inspect char_lm program.py --out cells`
     """
-    the_app = load_quietly(app)
-    the_app.inspector()  # An error where the app has none.
     *folder, path = words
     if len(folder) > 1:
         raise UserError(f"Expected [RUN] FILE; received {' '.join(words)}.")

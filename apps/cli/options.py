@@ -1,5 +1,6 @@
-"""What the words behind a verb mean: settings, decode options, and their help."""
+"""What the words behind a verb mean: settings, inputs, options, and their help."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -7,9 +8,10 @@ import typer
 
 from .. import REGISTRY, load_config_module
 from ..core.errors import UserError
-from ..core.settings.command_line import parse_overrides, split_arguments
+from ..core.settings.command_line import flag_of, parse_overrides, split_arguments
 from ..core.settings.json_text import from_json
-from .tables import show_options
+from .requests import Words, flags_of, kinds_of, part_kinds
+from .tables import show_inputs, show_options
 
 # For the verbs that take options of the app, and whose --help shows them too.
 OWN_HELP = {
@@ -19,8 +21,24 @@ OWN_HELP = {
 }
 HELP = typer.Option(False, "--help", help="Show this and the app's options.")
 PRESET = typer.Option("", help="Settings to start from; chosen by the data.")
-PROMPT = typer.Option(None, help="A text, for the apps that read texts.")
 JSON_LINES = typer.Option(False, "--json", help="One JSON object per line.")
+SIGNATURE = typer.Option("serving_default", help="Which question is asked.")
+TABLE = typer.Option("", metavar="FILE", help="Requests: a row each, by columns.")
+TO = typer.Option("", metavar="FILE", help="Write the answers: .csv, .tsv or .jsonl.")
+SORT = typer.Option("", metavar="FIGURE", help="The answers with the most of it first.")
+PLOT = typer.Option("", metavar="FILE", help="Draw the answers into this picture.")
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How answers are asked for and shown."""
+
+    signature: str = "serving_default"
+    as_json: bool = False
+    table: str = ""
+    to: str = ""
+    sort: str = ""
+    plot: str = ""
 
 
 def read_settings(app, preset, arguments, file=""):
@@ -43,7 +61,7 @@ def read_settings(app, preset, arguments, file=""):
     if preset not in module.PRESETS:
         known = ", ".join(module.PRESETS)
         raise UserError(f"--preset expected one of {known}; received {preset!r}.")
-    start = module.PRESETS[preset]()
+    start = module.Config(**module.PRESETS[preset])
     return f"the preset {preset}", parse_overrides(start, arguments)
 
 
@@ -63,21 +81,44 @@ def _read_config(app, module, file):
 
 
 def split_words(app, arguments):
-    """The plain words, and the decode options that are not as by default."""
-    decode = load_config_module(app).Decode
-    words, options = split_arguments(decode, arguments)
-    chosen = vars(parse_overrides(decode, options))
-    default = vars(decode())
-    return words, {k: value for k, value in chosen.items() if value != default[k]}
+    """What stands behind a verb that answers.
+
+    Returns:
+        `requests.Words`; a dict, the fields of `Options` that are not as by default.
+    """
+    cls = load_config_module(app).Options
+    values, others = part_kinds(app, arguments)
+    inputs = [flag.removeprefix("--").replace("-", "_") for flag in flags_of(app)]
+    plain, given = split_arguments(cls, others, inputs)
+    chosen, default = vars(parse_overrides(cls, given)), vars(cls())
+    options = {k: value for k, value in chosen.items() if value != default[k]}
+    return Words(plain, values), options
 
 
 def split_run(app, arguments):
-    """The folder if the first plain word is one, the other words, decode options."""
+    """As `split_words`, and before it the folder, if the first plain word is one that
+    holds a run or an export; else None."""
     words, options = split_words(app, arguments)
-    folder = None
-    if words and os.path.isdir(words[0]):
-        folder, *words = words
-    return folder, words, options
+    if words.plain and holds_run(words.plain[0]):
+        folder, *words.plain = words.plain
+        return folder, words, options
+    return None, words, options
+
+
+def check_given(app, words, table):
+    """An error, before anything is loaded, where no request is given at all."""
+    if not (words.plain or words.values or table):
+        kinds = kinds_of(app).items()
+        flags = " and ".join(flag_of(kind.alias or name) for name, kind in kinds)
+        raise UserError(
+            f"Expected at least one input: {flags}, a file, a pattern, - or --table."
+        )
+
+
+def holds_run(folder):
+    """Whether a folder is a run's or an export's."""
+    files = ("config.json", "saved_model.pb")
+    return any(os.path.isfile(os.path.join(folder, name)) for name in files)
 
 
 def show_settings_help(context, app, preset, file=""):
@@ -91,8 +132,9 @@ def show_settings_help(context, app, preset, file=""):
     show_options(settings, f"Options of {app}, as {origin} sets them")
 
 
-def show_decoding_help(context, app):
-    """The help of a verb that decodes, with the decode options of an app or of all."""
+def show_answering_help(context, app):
+    """The help of a verb that answers, with the inputs and options of an app or all."""
     print(context.get_help())
     for name in [app] if app else REGISTRY:
-        show_options(load_config_module(name).Decode, f"How {name} decodes")
+        show_inputs(kinds_of(name), f"What {name} reads")
+        show_options(load_config_module(name).Options, f"How {name} answers")

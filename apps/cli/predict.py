@@ -2,39 +2,54 @@
 
 import typer
 
-from .answers import print_answers
+from .answers import show_answers
 from .loading import load_quietly
-from .options import HELP, JSON_LINES, PROMPT, show_decoding_help, split_run
+from .options import (
+    HELP,
+    JSON_LINES,
+    PLOT,
+    SIGNATURE,
+    SORT,
+    TABLE,
+    TO,
+    How,
+    check_given,
+    show_answering_help,
+    split_run,
+)
 
 
 def predict(
     context: typer.Context,
     app: str = typer.Argument(""),
-    plot: str = typer.Option("", help="Draw where the network looked into this PNG."),
+    signature: str = SIGNATURE,
+    table: str = TABLE,
+    to: str = TO,
+    sort: str = SORT,
+    plot: str = PLOT,
     as_json: bool = JSON_LINES,
-    prompt: str = PROMPT,
     help: bool = HELP,
 ):
-    """Answer for inputs: `saccade predict APP [RUN] INPUT ... [--key=value]`.
+    """Answer requests: `saccade predict APP [RUN] [FILE ...] [--KIND VALUE ...]`.
 
-    RUN is a run's folder or an export's; without it, the newest run. INPUT is a file, a
-    pattern, or `-` for file names on standard input. How it decodes can be set, as
-    `--beam=5`; an export decodes as it was exported. An input that cannot be read gets
-    an error line, the others their answers; the exit status is then 1.
-
-    An app that reads texts takes the content of each file, of standard input (`-`), or
-    the `--prompt`, and writes while you watch.
+    RUN is a run's folder or an export's; without it, the newest run. FILE is a file, a
+    pattern, or `-` for standard input (a text, or the names of other files). Every
+    input has an option by its name, given once for all rows or once per row. How it
+    answers can be set, as `--beam=5`; an export answers as it was exported, but for
+    what a request can hold. An input that cannot be read gets an error line, the others
+    their answers; the exit status is then 1. Where an answer comes in parts, you see it
+    being made.
 
     Example: `saccade predict captioning cat.jpg "more/*.png" --beam 5`
 
     Example: `saccade predict char_lm --prompt "def main(" --length 500 --seed 1`
+
+    Example: `saccade predict captioning --table pictures.csv --to captions.csv`
     """
     if help or not app:
-        show_decoding_help(context, app)
+        show_answering_help(context, app)
         raise typer.Exit(0 if help else 2)
     folder, words, options = split_run(app, context.args)
-
-    def load():
-        return load_quietly(app).load(folder)
-
-    print_answers(app, words, prompt, as_json, plot, load, options)
+    check_given(app, words, table)
+    how = How(signature, as_json, table, to, sort, plot)
+    show_answers(load_quietly(app).load(folder), words, options, how)

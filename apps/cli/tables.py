@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from ..core.settings.command_line import help_rows
+from ..core.settings.command_line import flag_of, help_rows
 
 console = Console()
 
@@ -27,9 +27,24 @@ def show_figures(figures):
     console.print(table)
 
 
+def show_inputs(kinds, title):
+    """The input kinds of an app, with their options."""
+    table = Table("option", "what it is", title=title, box=None)
+    for name, kind in kinds.items():
+        flags = [flag_of(name), *([flag_of(kind.alias)] if kind.alias else [])]
+        table.add_row(", ".join(flags), kind.help)
+    console.print(table)
+
+
 def show_options(config, title):
     """The fields of a config, with the values that they have now and their help."""
     table = Table("option", "default", "what it is", title=title, box=None)
-    for flag, default, text in help_rows(config):
-        table.add_row(flag, default, text)
+    rows = help_rows(config)
+    several = len({row.group for row in rows}) > 1
+    group = ""
+    for row in rows:
+        if several and row.group != group:
+            group = row.group
+            table.add_row(f"[bold]{group}[/bold]")
+        table.add_row(row.flag, row.default, row.help)
     console.print(table)

@@ -1,4 +1,4 @@
-"""App: the record that ties a task's pieces together, and the Python door.
+"""App: the Python door to a task: train, load, and what is known without a run.
 
     from saccade.apps.captioning import APP
 
@@ -17,6 +17,7 @@ import json
 import logging
 import pathlib
 import types
+import typing
 import warnings
 
 import keras
@@ -24,84 +25,65 @@ import keras
 from .errors import UserError
 from .files.locks import only_one
 from .files.whole import make_folder, write_text
-from .run import Export, Run
+from .run import Export, Run, example_tensors
 from .settings.json_text import from_json, to_json
+from .tasks.describe import describe
+from .tasks.signatures import Answerer
 from .training import devices, replicas, workers
 from .training.checkpoints import rounds_done
 from .training.feeding import check_rows
+from .training.fit import fit
 
 log = logging.getLogger("saccade")
 
 RUNS = pathlib.Path("runs")
+NO_ASSETS = "null"  # the assets.json of a task that learns nothing before its model
 
 
 @dataclasses.dataclass(frozen=True)
 class App:
-    """A task, by the modules of its folder. What each module must offer:
+    """An app: its settings, and its tasks.
 
-    config: `Config`, `Decode` (frozen dataclasses), `PRESETS` by name, and
-            `preset_for(data)` -> the name of the one that suits a value of --data.
-    data:   `load_data(config)` -> splits with .train, .validation, .test, and .sha256,
-            of all their content;
-            `describe(config, splits)` -> dict of facts for people: where the data
-            lies, how much it is, the shapes of an example or a batch, three examples;
-            `why_no_test(config)` -> why the data has no test split: half a sentence;
-            `example()` -> one raw request as a client sends it;
-            `learn(config, splits)` -> (config, assets), what must be learned from the
-            data before a model can be built, a vocabulary for instance, with
-            `to_json()`; the config comes back with open fields filled in;
-            `assets_from_json(text)` -> assets.
-    model:  `build_model(config, assets)` -> keras.Model.
-    train:  `fit(model, config, assets, splits, folder, resume, planned)` -> config
-            with the number of steps filled in; calls `planned(config)` with it before
-            the first step, so that the folder can say what is being trained.
-    serve:  `exported_options(config)` -> the `Decode` of an export;
-            `evaluate(model, config, assets, examples, options)` -> dict of figures;
-            `predict(model, config, assets, inputs, options)` -> list of dicts;
-            `signatures(model, config, assets, options)` -> dict of tf.functions;
-            `from_signature(function, inputs, **options)` -> as `predict`, from an
-            export; it need not take options but those of REQUEST_OPTIONS.
-            Where it has them:
-            `draw(inputs, answers, config)` -> matplotlib Figure;
-            `test_examples(config, assets)` -> the test split of the data that `config`
-            names, where it depends on what was learned from the run's own data;
-            `REQUEST_OPTIONS`, the fields of `Decode` that an export's clients choose;
-            `stream(model, config, assets, input, options)` -> parts of one answer, as
-            they come;
-            `terminal_parts(loaded, inputs, options)` -> what the terminal shows;
-            `Streamed`, a `core.serving.served.Served` that streams from a server.
-    inspection: None, or `inspect(run, path, out)` -> dict of facts: what goes on
-            inside the model while it reads a file.
+    config: the module of its settings, which imports no TensorFlow: `SUMMARY`;
+        `Config` and `Options`, frozen dataclasses; `PRESETS`, name -> the fields of
+        `Config` that differ; `preset_for(data)` -> the name of the preset that suits a
+        value of --data.
+    task_for: function (config, assets=None) -> `tasks.task.Task`.
     """
 
     name: str
-    summary: str
     config: types.ModuleType
-    data: types.ModuleType
-    model: types.ModuleType
-    training: types.ModuleType
-    serve: types.ModuleType
-    inspection: types.ModuleType | None = None
+    task_for: typing.Callable
 
     @property
-    def presets(self):
-        return self.config.PRESETS
+    def summary(self):
+        return self.config.SUMMARY
 
     @property
     def Config(self):
         return self.config.Config
 
     @property
-    def decode_options(self):
-        return self.config.Decode()
+    def Options(self):
+        return self.config.Options
+
+    @property
+    def presets(self):
+        """Name -> function without arguments -> `Config`."""
+        return {name: self._preset(name) for name in self.config.PRESETS}
+
+    def _preset(self, name):
+        return lambda: self.Config(**self.config.PRESETS[name])
 
     def example(self):
-        """One raw request, as a client would send it."""
-        return self.data.example()
+        """Requests as a client would send them: tensor name -> rows."""
+        return example_tensors(self.task_for(self.Config()))
 
     def describe_data(self, config):
         """Facts about the data that `config` names, for people."""
-        return self.data.describe(config, self.data.load_data(config))
+        task = self.task_for(config)
+        splits = task.read()
+        return describe(task, splits)
 
     def train(self, config=None, out=None, resume=False, strategy="none"):
         """Train a model and evaluate it on the test split.
@@ -148,22 +130,25 @@ class App:
                 f"{config!r}."
             )
         keras.utils.set_random_seed(config.seed)
-        splits = self.data.load_data(config)
+        task = self.task_for(config)
+        splits = task.read()
         if not len(splits.test):  # A warning now, when it can still be mended.
             log.warning(
                 "There will be no scores: the test split is empty, because %s.",
-                self.data.why_no_test(config),
+                task.why_no_test(),
             )
-        config, assets = self.data.learn(config, splits)
+        task = task.learn(splits.train)
         check_rows(config.batch_size, strategy)
         workers.check_same(  # before weights of other shapes meet
-            to_json(config) + assets.to_json(),
+            to_json(task.config) + assets_json(task),
             strategy,
             "The workers train by different settings or data. Start all of them with "
             "the same command, and the same data in the same place.",
         )
+        # Again: what was read and learned may have drawn, and not the same every time.
+        keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            model = self.model.build_model(config, assets)
+            model = task.build_model()
         if devices.several(strategy):
             replicas.synchronise(model)
         until_trained = contextlib.ExitStack()
@@ -175,17 +160,17 @@ class App:
             log.info("The run's folder: %s", folder)
             until_trained.enter_context(only_one(folder))
             if resume:
-                _same_assets(folder / "assets.json", assets)
-            write_text(folder / "assets.json", assets.to_json())
+                _same_assets(folder / "assets.json", assets_json(task))
+            write_text(folder / "assets.json", assets_json(task))
             data = {"name": config.data, "sha256": splits.sha256}
             write_text(folder / "data.json", json.dumps(data, indent=1))
             write_text(folder / "config.json", to_json(config, self.name))
 
+        answerer = Answerer(task, model)
         with until_trained:
-            config = self.training.fit(
-                model, config, assets, splits, folder, resume, planned
-            )
-        run = Run(self, config, assets, model, folder)
+            config = fit(task, answerer, splits, folder, resume, planned)
+        answerer.task = task = task.bound(config)
+        run = Run(self, answerer, folder)
         if len(splits.test) and workers.is_chief(strategy):
             run.keep(run.measure(splits.test))
         workers.wait(strategy)
@@ -215,9 +200,11 @@ class App:
                 f"yet. Go on with: saccade train {self.name} --resume --out {folder}"
             )
         try:
+            task = self.task_for(config)
             text = (folder / "assets.json").read_text("utf-8")
-            assets = self.data.assets_from_json(text)
-            model = self.model.build_model(config, assets)
+            if text != NO_ASSETS:
+                task = task.bound(assets=task.assets_from_json(text))
+            model = task.build_model()
             # Only the weights are read, never what a file says about layers: it may
             # come from somebody else. Where some are missing Keras would only warn,
             # and leave them random.
@@ -229,7 +216,9 @@ class App:
             raise UserError(
                 f"{folder} cannot be loaded: assets.json or model.keras is missing, "
                 f"damaged, or of another model than its config.json describes "
-                f"({type(error).__name__}: {reason})."
+                f"({type(error).__name__}: {reason}). If an older version of saccade "
+                f"wrote it, train it again by its settings: saccade train {self.name} "
+                f"--config {folder / 'config.json'}; its exports still answer."
             ) from error
         done, rounds = rounds_done(folder), min(config.rounds, config.steps)
         if done is not None and done < rounds:
@@ -240,16 +229,7 @@ class App:
                 done,
                 rounds,
             )
-        return Run(self, config, assets, model, folder, _read_metrics(folder))
-
-    def inspector(self):
-        """The module that looks into the model; an error where there is none."""
-        if self.inspection is None:
-            raise UserError(
-                f"{self.name} has nothing to inspect: `saccade inspect` is for apps "
-                f"that read texts. Try: saccade predict {self.name} --help"
-            )
-        return self.inspection
+        return Run(self, Answerer(task, model), folder, _read_metrics(folder))
 
     def _newest(self):
         runs = sorted(RUNS.glob(f"{self.name}/*/config.json"))
@@ -297,9 +277,17 @@ def _has_begun(folder):
     return not all(path.name.startswith(before) for path in folder.iterdir())
 
 
+def assets_json(task):
+    """What a task has learned, as JSON."""
+    return task.assets.to_json() if task.assets is not None else NO_ASSETS
+
+
 def _same_assets(path, assets):
-    """An error where the data has changed since the run in this folder began."""
-    if path.exists() and path.read_text("utf-8") != assets.to_json():
+    """An error where the data has changed since the run in this folder began.
+
+    assets: JSON of what is learned from the data now.
+    """
+    if path.exists() and path.read_text("utf-8") != assets:
         raise UserError(
             f"The data that {path.parent / 'config.json'} names has changed since this "
             f"run began: what is learned from it is not what {path.name} says. Bring "

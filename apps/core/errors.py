@@ -8,10 +8,6 @@ class UserError(ValueError):
     """Something the user can mend. The command line prints it without a traceback."""
 
 
-class Unanswered(UserError):
-    """Some inputs could not be read, one in a line; the others have been answered."""
-
-
 class ConfigError(UserError):
     """A setting that does not exist, or a value that it cannot have."""
 

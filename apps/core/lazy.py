@@ -5,12 +5,12 @@ itself imports none of its other modules.
 """
 
 import importlib
-import importlib.util
 import sys
 
 
 def members(package):
-    """The `__getattr__` of an app's package: it offers `APP` and `build_model`.
+    """The `__getattr__` of an app's package: it offers `APP`, `build_model` and, where
+    the app has one, `build_sequential`.
 
     Args:
         package: the package's `__name__`; its last part is the app's name.
@@ -23,23 +23,13 @@ def members(package):
         from .app import App
 
         name = package.rpartition(".")[2]
-        reads_inside = importlib.util.find_spec(f"{package}.inspection")
-        return App(
-            name=name,
-            summary=module("config").SUMMARY,
-            config=module("config"),
-            data=module("data"),
-            model=module("model"),
-            training=module("train"),
-            serve=module("serve"),
-            inspection=module("inspection") if reads_inside else None,
-        )
+        return App(name, module("config"), module("task").task_for)
 
     def getattribute(name):
         if name == "APP":
             value = make_app()
-        elif name == "build_model":
-            value = module("model").build_model
+        elif name in ("build_model", "build_sequential"):
+            value = getattr(module("model"), name)
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         setattr(sys.modules[package], name, value)  # made once

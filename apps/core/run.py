@@ -6,12 +6,15 @@ import os
 import pathlib
 import typing
 
-import keras
 import tensorflow as tf
 
 from .errors import UserError
 from .files.whole import write_text
+from .serving.export import Exported, write_export
+from .settings.fields import request_fields
 from .settings.json_text import from_json
+from .tasks import signatures
+from .tasks.task import checked_options, example_requests
 
 if typing.TYPE_CHECKING:
     from .app import App
@@ -22,11 +25,30 @@ class Run:
     """A trained model with everything it needs. `metrics`: its last test figures."""
 
     app: "App"
-    config: object
-    assets: object
-    model: keras.Model
+    answerer: signatures.Answerer
     folder: pathlib.Path
     metrics: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def task(self):
+        return self.answerer.task
+
+    @property
+    def streams(self):
+        """Whether an answer comes in parts."""
+        return self.task.stream is not None
+
+    @property
+    def model(self):
+        return self.answerer.model
+
+    @property
+    def config(self):
+        return self.task.config
+
+    @property
+    def assets(self):
+        return self.task.assets
 
     def evaluate(self, data=None, **options):
         """Figures on the test split, from free-running decoding where it decodes.
@@ -34,21 +56,19 @@ class Run:
         Args:
             data: None for the test split of the run's own data; a value of the
                 config's `data`; or examples.
-            options: fields of the app's `Decode`.
+            options: fields of the app's `Options`.
         """
         own = data is None
         if own:
             data = self.config.data
         if isinstance(data, str):
             config = dataclasses.replace(self.config, data=data)
-            if hasattr(self.app.serve, "test_examples"):
-                data = self.app.serve.test_examples(config, self.assets)
-            else:
-                data = self.app.data.load_data(config).test
+            task = self.task.bound(config)
+            data = task.read().test
             if not len(data):
                 raise UserError(
                     "There is nothing to evaluate: the test split is empty, because "
-                    f"{self.app.data.why_no_test(config)}."
+                    f"{task.why_no_test()}."
                 )
         elif not len(data):
             raise UserError("There is nothing to evaluate: received no examples.")
@@ -59,34 +79,41 @@ class Run:
 
     def measure(self, examples, **options):
         """As `evaluate`, of examples, and the run's folder stays as it is."""
-        return self.app.serve.evaluate(
-            self.model, self.config, self.assets, examples, _options(self.app, options)
-        )
+        options = checked_options(self.task, options)
+        return self.task.evaluate(self.answerer, examples, options)
 
     def keep(self, figures):
         """Write the figures of the test split into the run's folder."""
         self.metrics = figures
         write_text(self.folder / "metrics.json", json.dumps(figures, indent=1))
 
-    def predict(self, inputs, **options):
-        """Answers for raw inputs: a list of dicts, one per input, in their order."""
-        _check_inputs(inputs)
-        return self.app.serve.predict(
-            self.model, self.config, self.assets, inputs, _options(self.app, options)
-        )
+    def predict(self, requests, signature="serving_default", **options):
+        """Answers: a list of dicts, one per request, in their order.
 
-    def stream(self, input, **options):
-        """Yields the answer for one raw input in parts, as they come."""
-        if not hasattr(self.app.serve, "stream"):
+        Args:
+            requests: list of raw inputs; of a task with several, of dicts with one
+                value per input kind.
+            signature: which of the task's questions is asked.
+            options: fields of the app's `Options`.
+
+        Returns:
+            per request what the task answers, with `ok` bool; where that is False also
+            `error`, why.
+        """
+        _check_requests(requests)
+        options = checked_options(self.task, options)
+        return self.answerer.answers(requests, options, signature)
+
+    def stream(self, request, **options):
+        """Yields the answer to one request in parts, as they come."""
+        if self.task.stream is None:
             raise UserError(f"{self.app.name} answers all at once: use `predict`.")
-        options = _options(self.app, options)
-        return self.app.serve.stream(
-            self.model, self.config, self.assets, input, options
-        )
+        options = checked_options(self.task, options)
+        return self.task.stream(self.answerer, request, options)
 
-    def draw(self, inputs, answers):
-        """A matplotlib Figure of what `predict` returned for these inputs."""
-        return _draw(self.app, inputs, answers, self.config)
+    def draw(self, requests, answers):
+        """A matplotlib Figure of what `predict` returned for these requests."""
+        return _draw(self.task, requests, answers)
 
     def inspect(self, path, out=None):
         """What goes on inside the model while it reads the file at `path`.
@@ -97,8 +124,13 @@ class Run:
         Returns:
             dict of facts for people.
         """
+        if self.task.inspect is None:
+            raise UserError(
+                f"{self.app.name} has nothing to inspect. Try: "
+                f"saccade predict {self.app.name} --help"
+            )
         out = pathlib.Path(out) if out else self.folder / "inspect"
-        return self.app.inspector().inspect(self, pathlib.Path(path), out)
+        return self.task.inspect(self, pathlib.Path(path), out)
 
     def export(self, to="saved_models", labels=()):
         """Write the SavedModel `<to>/<app>/<next version>`; returns its folder.
@@ -106,13 +138,88 @@ class Run:
         Args:
             labels: see `core.serving.export.write_export`.
         """
-        from .serving.export import write_export
+        options = self.task.exported()
+        every = signatures.signatures_of(self.task)
+        exported = Exported(
+            {name: self.answerer.function(name, options) for name in every},
+            tuple(name for name, signature in every.items() if signature.compiled),
+            options,
+            example_tensors(self.task),
+        )
+        return write_export(self, exported, to, labels)
 
-        return write_export(self, to, labels)
+
+class Answering:
+    """What an export and a server have in common: a function per signature.
+
+    app: an `App`. task: a `Task` without a model. streams: whether an answer comes in
+    parts where nobody asks for that.
+    """
+
+    app: "App"
+    task: typing.Any
+    streams = False
+
+    def inputs_of(self, signature):
+        """The inputs of a signature, name -> shape; None where there is no such
+        signature."""
+        raise NotImplementedError
+
+    def call(self, signature, **inputs):
+        """Input tensors by name -> outputs by name."""
+        raise NotImplementedError
+
+    def predict(self, requests, signature="serving_default", **options):
+        """As `Run.predict`; how it answers was fixed when it was exported, but for what
+        a request can hold."""
+        _check_requests(requests)
+        self.check_free(options, request_fields(self.task.Options))
+        if options and signature == "serving_default":
+            # An older export takes the options in `serving_default` itself.
+            names = self.inputs_of("serving_default")
+            if not set(options) <= set(names):
+                signature = "with_options"
+        names = self.inputs_of(signature)
+        if names is None:
+            raise UserError(
+                f"This export of {self.app.name} has no signature {signature!r}: an "
+                "older version wrote it. Export the run again: saccade export "
+                f"{self.app.name} RUN"
+            )
+        return signatures.answers(
+            self.task,
+            lambda **inputs: self.call(signature, **inputs),
+            names,
+            requests,
+            "serving_default" if signature == "with_options" else signature,
+            checked_options(self.task, options),
+        )
+
+    def stream(self, request, **options):
+        """Yields the answer to one request in parts: this process chooses each of
+        them, by the signatures that go one step."""
+        if self.task.stream_by_steps is None or self.inputs_of("step") is None:
+            raise UserError(f"{self.app.name} answers all at once: leave --stream out.")
+        options = checked_options(self.task, options)
+        return self.task.stream_by_steps(self, request, options)
+
+    def check_free(self, options, free):
+        fixed = [name for name in options if name not in free]
+        if fixed:
+            raise UserError(
+                f"What is exported answers as it was exported; received "
+                f"{', '.join(fixed)}. "
+                + (f"A request can hold {', '.join(free)}. " if free else "")
+                + "Give other options with a run's folder instead."
+            )
+
+    def draw(self, requests, answers):
+        """As `Run.draw`."""
+        return _draw(self.task, requests, answers)
 
 
 @dataclasses.dataclass
-class Export:
+class Export(Answering):
     """A SavedModel on disk, used as TF Serving would use it."""
 
     app: "App"
@@ -120,49 +227,46 @@ class Export:
 
     def __post_init__(self):
         self._loaded = tf.saved_model.load(str(self.folder))
-
-    def predict(self, inputs, **options):
-        """As `Run.predict`; how it decodes was fixed when it was exported, but for
-        what a request can hold."""
-        _check_inputs(inputs)
-        _options(self.app, options)
-        free = getattr(self.app.serve, "REQUEST_OPTIONS", ())
-        fixed = [name for name in options if name not in free]
-        if fixed:
-            raise UserError(
-                f"An export decodes as it was exported; received {', '.join(fixed)}. "
-                "Give these options with a run's folder instead."
-            )
-        function = self._loaded.signatures["serving_default"]
-        return self.app.serve.from_signature(function, inputs, **options)
-
-    def draw(self, inputs, answers):
-        """As `Run.draw`."""
         card = json.loads((self.folder / "model_card.json").read_text("utf-8"))
-        config = from_json(self.app.Config, card["config"])
-        return _draw(self.app, inputs, answers, config)
+        self.task = self.app.task_for(from_json(self.app.Config, card["config"]))
+
+    def inputs_of(self, signature):
+        if signature not in self._loaded.signatures:
+            return None
+        specs = self._loaded.signatures[signature].structured_input_signature[1]
+        return {name: spec.shape for name, spec in specs.items()}
+
+    def call(self, signature, **inputs):
+        return self._loaded.signatures[signature](**inputs)
 
 
-def _draw(app, inputs, answers, config):
-    if not hasattr(app.serve, "draw"):
-        hint = f" Look into it with: saccade inspect {app.name} RUN FILE"
+def _draw(task, requests, answers):
+    if task.draw is None:
+        hint = ""
+        if task.inspect is not None:
+            hint = f" Look into it with: saccade inspect {task.name} RUN FILE"
+        raise UserError(f"{task.name} has no picture of an answer.{hint}")
+    return task.draw(requests, answers)
+
+
+def _check_requests(requests):
+    if isinstance(requests, str | bytes | dict | os.PathLike):
         raise UserError(
-            f"{app.name} has no picture of an answer.{hint if app.inspection else ''}"
-        )
-    return app.serve.draw(inputs, answers, config)
-
-
-def _check_inputs(inputs):
-    if isinstance(inputs, str | bytes | os.PathLike):
-        raise UserError(
-            f"Expected a list of inputs, received the one input {inputs!r}. Write "
-            f"[{inputs!r}]."
+            f"Expected a list of requests, received the one request {requests!r}. "
+            f"Write [{requests!r}]."
         )
 
 
-def _options(app, options):
-    try:
-        return dataclasses.replace(app.decode_options, **options)
-    except TypeError as error:
-        known = [f.name for f in dataclasses.fields(app.decode_options)]
-        raise UserError(f"{error}. Decode options: {', '.join(known)}.") from None
+def example_tensors(task):
+    """Requests as a client would send them, to every signature that takes kinds of
+    `serving_default` and options: tensor name -> two rows."""
+    tensors = {}
+    kinds = task.kinds()
+    for request in example_requests(kinds):
+        for name, kind in kinds.items():
+            (spec,) = kind.specs(name)
+            tensors.setdefault(spec.name, []).append(kind.encode(request[name])[0])
+    options = task.exported()
+    for name in request_fields(options):
+        tensors[name] = [getattr(options, name)] * 2
+    return tensors

@@ -12,7 +12,6 @@ every file. A text is cut in its order, between lines: the first 90 % are for tr
 the rest is validation, as `--split` says.
 """
 
-import dataclasses
 import hashlib
 import itertools
 import logging
@@ -20,77 +19,59 @@ import re
 
 import numpy as np
 
-from ..core.data.places import lies_in
+from ..core.data.rows import Splits
 from ..core.data.sieve import sift
 from ..core.data.texts import find_files, read_text, read_tfds, readable, shares
 from ..core.errors import UserError
-from ..core.tasks.language.streams import Text, batch_facts
+from ..core.inputs.chinese import cut_by_jieba
+from ..core.tasks.language.streams import Documents
 from . import grammar
-from .words import Words, tokenize
 
 log = logging.getLogger("saccade")
 
 SUFFIXES = (".txt", ".txt.gz", ".tokens", ".tokens.gz")
 BUILTIN_SENTENCES = 4000
-CHINESE = re.compile("[\u4e00-\u9fff]")
 TAGGED = re.compile(r"(\s*\S+/[A-Za-z$.,:'`#()-]+)+\s*")
 
 
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """A `Text` each, in the ids of `words`. Without a third part in --split the test
-    text is the validation text."""
-
-    train: Text
-    validation: Text
-    test: Text
-    words: Words
-    sha256: str  # of the whole text
-
-
-def load_data(config):
-    """Splits of the text that `config.data` names.
+def read(config):
+    """The text that `config.data` names as `Splits` of `Documents`, by lines. Without a
+    third part in --split the test text is the validation text.
 
     Raises:
         UserError: no such data; a file that is empty or no UTF-8; a text too short.
     """
-    documents = read(config)
-    parts = [
-        [tokenize(lines, config.tokenizer) for lines in part]
-        for part in cut(documents, shares(config.split))
-    ]
-    words = Words.build(
-        itertools.chain(*parts[0]),
-        config.tokenizer,
-        config.vocabulary_size,
-        config.min_count,
-    )
-    texts = [Text(streams(part, words, config.context)) for part in parts]
-    for name, text in zip(("training", "validation", "test"), texts, strict=False):
-        if len(text) < 3:
+    documents = read_lines(config)
+    parts = [sentences(part, config) for part in cut(documents, shares(config.split))]
+    for name, part in zip(("training", "validation", "test"), parts, strict=False):
+        if not len(part):
             raise UserError(
                 f"The {name} text of {config.data} holds no line; at least 1 is "
                 f"needed. Give it more in --split={config.split}, or a longer text."
             )
     digest = hashlib.sha256("\0".join(map("\n".join, documents)).encode())
-    train, validation, test = [*texts, texts[-1]][:3]
-    return Splits(train, validation, test, words, digest.hexdigest())
+    return Splits(*[*parts, parts[-1]][:3], digest.hexdigest())
 
 
-def streams(documents, words, context):
-    """The arrays of ids that `Text` takes: <EOS>, then every line with its <EOS>.
+def sentences(documents, config):
+    """`Documents` of lines, each of which is a document with --context=sentence.
 
     Args:
-        documents: list of lists of lines, a line a list of tokens.
+        documents: list of lists of str.
     """
-    end = np.array([words.end], np.int32)
-    lines = [[[*words.ids(line), words.end] for line in d if line] for d in documents]
-    if context == "sentence":
-        return [np.concatenate([end, line]) for d in lines for line in d]
-    return [np.concatenate([end, *d]) for d in lines if d]
+    pieces = []
+    for lines in documents:
+        begins = True
+        if config.tokenizer == "jieba":
+            lines = map(cut_by_jieba, lines)
+        for line in lines:
+            if line.strip():
+                pieces.append((begins, line))
+                begins = config.context == "sentence"
+    return Documents(lambda: iter(pieces), len(pieces))
 
 
-def read(config):
+def read_lines(config):
     """The documents: a list of lists of lines, str."""
     if config.data == "builtin":
         return [grammar.sentences(BUILTIN_SENTENCES, seed=0)]
@@ -104,13 +85,6 @@ def read(config):
     documents = [
         [line for line in text.split("\n") if line.strip()] for text in texts.values()
     ]
-    sample = "".join(documents[0][:100])
-    if config.tokenizer == "words" and len(CHINESE.findall(sample)) > len(sample) / 2:
-        log.warning(
-            "%s looks like Chinese, whose words stand not apart: a line would be one "
-            "word. Try --tokenizer=characters, or jieba.",
-            config.data,
-        )
     if all(map(TAGGED.fullmatch, documents[0][:5])):
         log.warning(
             "The lines of %s look like word/TAG pairs. If they are: --format=tagged "
@@ -121,7 +95,7 @@ def read(config):
 
 
 def without_tags(config, texts):
-    """As `read`, of lines `word/TAG word/TAG`.
+    """As `read_lines`, of lines `word/TAG word/TAG`.
 
     Args:
         texts: dict, the name of a text -> its lines.
@@ -166,63 +140,3 @@ def cut(documents, parts):
         ]
         for low, high in itertools.pairwise(edges)
     ]
-
-
-def learn(config, splits):
-    """Nothing is left open but the words."""
-    return config, splits.words
-
-
-assets_from_json = Words.from_json
-
-
-def why_no_test(config):
-    """Why the test split of this data is empty: half a sentence."""
-    return f"{config.data} has no text"
-
-
-def unknown_share(text):
-    """Share of <UNK> among the targets of a `Text`, <EOS> included."""
-    return float(np.mean(text.ids[~text.begins] == Words.unknown))
-
-
-def describe(config, splits):
-    """Facts for people."""
-
-    def size(text):
-        tokens = len(text) - len(text.starts)
-        return f"{tokens:,} tokens, {unknown_share(text):.2%} of them <UNK>"
-
-    return {
-        "lies in": lies_in(config, builtin="made by every command, by a grammar"),
-        "training": size(splits.train),
-        "validation": size(splits.validation),
-        "test": "as validation"
-        if splits.test is splits.validation
-        else size(splits.test),
-        "texts that begin anew": len(splits.train.starts),
-        "vocabulary": f"{splits.words.size:,}, <UNK> and <EOS> included; "
-        f"{splits.words.rare:,} rarer ones are <UNK>",
-        "sha256": splits.sha256,
-        **batch_facts(config, splits.train),
-        **{f"example {i}": line for i, line in enumerate(samples(splits), 1)},
-    }
-
-
-def samples(splits):
-    """Three lines of the training text: its first, and those behind its thirds."""
-    ends = np.flatnonzero(splits.train.ids == splits.words.end)
-    for place in (0, len(ends) // 3, 2 * len(ends) // 3):
-        first, behind = [*ends[place : place + 2], len(splits.train)][:2]
-        line, _ = splits.train.cut([first + 1], min(behind - first - 1, 60))
-        yield splits.words.decode(line).numpy()[0].decode()
-
-
-def example():
-    """One raw request, as a client would send it."""
-    return {
-        "text": np.array([b"the cat , which", b""]),
-        "temperature": np.array([0.8, 0.0], np.float32),
-        "length": np.array([20, 20], np.int32),
-        "seed": np.array([0, 1], np.int32),
-    }

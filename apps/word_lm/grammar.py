@@ -2,7 +2,7 @@
 
     the cat was hungry .
     the cats near the old house were hungry .
-    the cat , which already chased the birds in the garden , was hungry .
+    the cat , which already ate a bunch of food , was full .
 
 A sentence is `the` (adjective) NOUN filler VERB rest `.` with a verb of the noun's
 number. The filler is a string of exactly `distance` - 1 tokens that says nothing about
@@ -24,14 +24,15 @@ NOUNS = [  # singular, plural
 ]
 VERBS = [("was", "were"), ("is", "are"), ("has", "have"), ("likes", "like")]
 ADJECTIVES = (
-    "old young small big quiet brave tired hungry happy green famous strange"
+    "old young small big quiet brave tired hungry full happy green famous strange"
 ).split()
 ADVERBS = "already often still always never suddenly also really".split()
 PREPOSITIONS = "near behind with under beside without".split()
 PARTICIPLES = "slept eaten arrived disappeared laughed fallen".split()
 # The simple past has one form for both numbers.
 INTRANSITIVE = "slept waited laughed fell disappeared arrived".split()
-TRANSITIVE = "ate chased saw followed painted found".split()
+TRANSITIVE = "chased saw followed painted found".split()
+MEAL = "ate a bunch of food".split()
 
 DISTANCES = range(1, 21)
 
@@ -112,18 +113,22 @@ def filler(draw, length):
 def clause(draw, length):
     """Exactly `length` tokens: (adverb) verb (object), prepositional phrases."""
     beginnings = [
-        (adverb, thing)
+        (adverb, size)
         for adverb in (0, 1)
-        for thing in (0, 2, 3)
-        if fits(length - adverb - 1 - thing)
+        for size in (1, 3, 4, len(MEAL))  # of the verb and its object
+        if fits(length - adverb - size)
     ]
-    adverb, thing = draw.choice(beginnings)
-    verb = draw.choice(TRANSITIVE if thing else INTRANSITIVE)
+    adverb, size = draw.choice(beginnings)
+    if size == 1:
+        action = [draw.choice(INTRANSITIVE)]
+    elif size == len(MEAL):
+        action = MEAL
+    else:
+        action = [draw.choice(TRANSITIVE), *noun_phrase(draw, size - 1)]
     return [
         *draw.sample(ADVERBS, adverb),
-        verb,
-        *(noun_phrase(draw, thing) if thing else []),
-        *phrases(draw, length - adverb - 1 - thing),
+        *action,
+        *phrases(draw, length - adverb - size),
     ]
 
 

@@ -6,8 +6,10 @@ import json
 import typing
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from saccade.apps.core.data import tables
 from saccade.apps.word_lm import data as word_data
 from saccade.apps.word_lm import grammar
 
@@ -17,8 +19,9 @@ from saccade.apps.word_lm import grammar
 def captioning_table(folder, splits):
     """The builtin pictures as a user's own: files and a table."""
     rows = []
-    for split, examples in dataclasses.asdict(splits).items():
-        for i, picture in enumerate(examples["files"]):
+    for split in ("train", "validation", "test"):
+        examples = getattr(splits, split)
+        for i, picture in enumerate(examples["image"]):
             (folder / f"{split}-{i}.png").write_bytes(picture)
             for caption in examples["captions"][i]:
                 row = {"image": f"{split}-{i}.png", "caption": caption, "split": split}
@@ -28,9 +31,10 @@ def captioning_table(folder, splits):
 
 
 def captioning_requests(splits):
-    png = splits.test.files[:3]
+    pictures = splits.test["image"]
+    png = pictures[:3]
     jpeg = io.BytesIO()
-    Image.open(io.BytesIO(splits.test.files[3])).save(jpeg, "JPEG")
+    Image.open(io.BytesIO(pictures[3])).save(jpeg, "JPEG")
     return {"image_bytes": [*png, jpeg.getvalue()]}
 
 
@@ -69,9 +73,9 @@ def captioning_judge_bad(outputs, row):
 
 def char_lm_file(folder, splits):
     """The builtin text as a user's own."""
-    ids = np.concatenate([splits.train.ids, splits.validation.ids])
-    text = splits.characters.decode(ids[None]).numpy()[0]
-    (folder / "text.py").write_bytes(text)
+    parts = (splits.train, splits.validation)
+    text = "".join(piece for part in parts for _, piece in part)
+    (folder / "text.py").write_text(text, "utf-8")
     return {"data": str(folder / "text.py")}
 
 
@@ -98,7 +102,7 @@ def char_lm_bad(good):
 def char_lm_judge_bad(outputs, row):
     """Continued all the same, by characters that the model knows."""
     text = outputs["continuation"][row].decode()
-    assert len(text) == outputs["length"][row] == 5
+    assert len(text) == outputs["length"][row] > 0
     assert "\ufffd" not in text
 
 
@@ -126,8 +130,42 @@ def word_lm_bad(good):
 
 def word_lm_judge_bad(outputs, row):
     """Continued all the same, by words that the model knows."""
-    assert 0 <= outputs["length"][row] <= 5
+    assert 0 <= outputs["length"][row]
     assert "<" not in outputs["continuation"][row].decode()
+
+
+# sentiment
+
+
+def sentiment_table(folder, splits):
+    """The builtin reviews as a user's own: a table with a column of splits."""
+    rows = []
+    for split in ("train", "validation", "test"):
+        examples = getattr(splits, split)
+        for text, label in zip(examples["text"], examples["label"], strict=True):
+            rows.append({"text": text, "label": label, "split": split})
+    tables.write(folder / "reviews.csv", rows)
+    return {"data": str(folder), "split_column": "split"}
+
+
+def sentiment_requests(splits):
+    texts = [text.encode() for text in splits.test["text"][:3]]
+    return {"text": [*texts, "The PRICE is not poor ; 价格 😀 !".encode()]}
+
+
+def sentiment_bad(good):
+    long = b"the camera is not bad and " * 5000
+    return {"text": [b"", b"\0", b"\xff\xfe\xc3", "語 😀".encode(), long]}
+
+
+def sentiment_judge_bad(outputs, row):
+    """Labelled all the same: every text has its likeliest label."""
+    probabilities = outputs["probabilities"][row]
+    assert probabilities.sum() == pytest.approx(1)
+    assert outputs["score"][row] == probabilities.max()
+    assert outputs["labels"][row].tolist() == [b"negative", b"positive"]
+    label = outputs["labels"][row][probabilities.argmax()]
+    assert outputs["label"][row] == label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +173,6 @@ class Expected:
     """What the contract expects of an app.
 
     parameters: of `tiny` on `builtin`.
-    scores: least and greatest of what the docstring claims for `tiny` on the test
-        split.
-    says: the figure that says how it was measured.
     small: settings that make the data small where nothing must be learned.
     real: function (folder, splits) that writes the builtin data as a user's own and
         returns the settings that read it.
@@ -149,8 +184,6 @@ class Expected:
     """
 
     parameters: int
-    scores: dict[str, tuple[float, float]]
-    says: str
     small: dict[str, typing.Any]
     real: typing.Callable
     outputs: dict[str, set[str]]
@@ -159,12 +192,12 @@ class Expected:
     judge_bad: typing.Callable
 
 
-CAPTION = {"caption", "score", "tokens", "length", "ok", "attention"}
+CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
+WRITTEN = {"continuation", "length", "ok"}
+LABEL = {"label", "score", "probabilities", "labels", "ok"}
 EXPECTED = {
     "captioning": Expected(
         parameters=139_105,
-        scores={"exact_match": (15.0, 100.0)},
-        says="decode",
         small={"builtin_size": 40},
         real=captioning_table,
         outputs={"serving_default": CAPTION, "serving_xla": CAPTION},
@@ -173,39 +206,46 @@ EXPECTED = {
         judge_bad=captioning_judge_bad,
     ),
     "char_lm": Expected(
-        parameters=47_777,
-        scores={"nats": (1.0, 2.5)},
-        says="measured_on",
+        parameters=48_033,
         small={"data": "hello", "steps_per_call": 2},
         real=char_lm_file,
         outputs={
-            "serving_default": {"continuation", "length"},
-            "serving_xla": {"continuation", "length"},
-            "score": {"log_prob", "length"},
-            "step": {"logits", "level_0_h", "level_0_c"},
-            "encode": {"tokens", "length"},
-            "decode": {"text"},
+            "serving_default": WRITTEN,
+            "with_options": WRITTEN,
+            "serving_xla": WRITTEN,
+            "score": {"log_prob", "length", "ok"},
+            "step": {"logits", "level_0_h", "level_0_c", "ok"},
+            "encode": {"tokens", "length", "ok"},
+            "decode": {"text", "before", "ok"},
         },
         requests=char_lm_requests,
         bad=char_lm_bad,
         judge_bad=char_lm_judge_bad,
     ),
     "word_lm": Expected(
-        parameters=39_040,
-        scores={"agreement_percent": (90.0, 100.0), "nats": (1.5, 1.76)},
-        says="measured_on",
+        parameters=39_360,
         small={"steps_per_call": 2},
         real=word_lm_file,
         outputs={
-            "serving_default": {"continuation", "length"},
-            "serving_xla": {"continuation", "length"},
-            "score": {"log_prob", "length", "unknown", "rank_score"},
-            "step": {"logits", "level_0_h", "level_0_c"},
-            "encode": {"tokens", "length"},
-            "decode": {"text"},
+            "serving_default": WRITTEN,
+            "with_options": WRITTEN,
+            "serving_xla": WRITTEN,
+            "score": {"log_prob", "length", "unknown", "rank_score", "ok"},
+            "step": {"logits", "level_0_h", "level_0_c", "ok"},
+            "encode": {"tokens", "length", "ok"},
+            "decode": {"text", "before", "ok"},
         },
         requests=word_lm_requests,
         bad=word_lm_bad,
         judge_bad=word_lm_judge_bad,
+    ),
+    "sentiment": Expected(
+        parameters=8_178,
+        small={"builtin_size": 300},
+        real=sentiment_table,
+        outputs={"serving_default": LABEL, "serving_xla": LABEL},
+        requests=sentiment_requests,
+        bad=sentiment_bad,
+        judge_bad=sentiment_judge_bad,
     ),
 }

@@ -16,7 +16,9 @@ import pytest
 import tensorflow as tf
 
 from saccade import apps
+from saccade.apps.core.tasks.signatures import Answerer
 from saccade.apps.core.training import loop
+from saccade.apps.core.training.fit import fit
 
 from .expected import EXPECTED
 
@@ -73,11 +75,11 @@ class Trained:
     @functools.cached_property
     def splits(self):
         """The data of `small`."""
-        return self.app.data.load_data(self.small)
+        return self.app.task_for(self.small).read()
 
     @functools.cached_property
     def good(self):
-        """Good requests, input name -> rows."""
+        """Good requests, tensor name -> rows."""
         return self.expected.requests(self.splits)
 
     @functools.cached_property
@@ -152,11 +154,11 @@ def train_shortly(app, config, folder):
     """A `Short` training, in `folder`/whole."""
     note = AfterFirstRound(folder / "whole", folder / "killed")
     fed = []
-    fit = keras.Model.fit
+    keras_fit = keras.Model.fit
 
     def fit_and_note(model, batches, *, callbacks, **options):
         fed.append(batches)
-        return fit(model, batches, callbacks=[*callbacks, note], **options)
+        return keras_fit(model, batches, callbacks=[*callbacks, note], **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "fit", fit_and_note)
@@ -184,12 +186,13 @@ def ready_to_fit(app, config, folder, model=None):
         raise NotTrained
 
     keras.utils.set_random_seed(0)
-    splits = app.data.load_data(config)
-    config, assets = app.data.learn(config, splits)
-    model = model or app.model.build_model(config, assets)
+    task = app.task_for(config)
+    splits = task.read()
+    task = task.learn(splits.train)
+    answerer = Answerer(task, model or task.build_model())
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(NotTrained):
         patch.setattr(loop, "train", train)
-        app.training.fit(model, config, assets, splits, folder, False, lambda c: None)
+        fit(task, answerer, splits, folder, False, lambda config: None)
     return caught[0]
 
 

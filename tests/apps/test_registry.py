@@ -25,7 +25,9 @@ def test_the_apps_of_this_package_are_found():
 def test_a_config_says_what_the_app_does(name):
     config = apps.load_config_module(name)
     assert config.SUMMARY and "\n" not in config.SUMMARY
-    assert config.READS in ("files", "texts")
+    kinds = config.kinds(config.Config())
+    assert kinds and all(kind.help or kind.hidden for kind in kinds.values())
+    assert config.CLAIM and {"tiny", "default"} <= config.PRESETS.keys()
 
 
 @pytest.mark.parametrize("find", [apps.load, apps.load_config_module])

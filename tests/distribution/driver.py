@@ -7,11 +7,11 @@
                 E[x^2] - E[x]^2, which rounds otherwise than one device's formula
 """
 
+import importlib
 import sys
 
 import tensorflow as tf
 
-from saccade import apps
 from saccade.apps import cli
 from saccade.apps.core.training import replicas
 
@@ -24,12 +24,13 @@ def main(arguments):
             parts = [tf.config.LogicalDeviceConfiguration()] * int(value)
             tf.config.set_logical_device_configuration(cpu, parts)
         elif option == "--one-variance":
-            synchronise_built_models(apps.load(arguments[1]).model)
+            synchronise_built_models(f"saccade.apps.{arguments[1]}.task")
     sys.argv = ["saccade", *arguments]
     cli.main()
 
 
-def synchronise_built_models(module):
+def synchronise_built_models(name):
+    module = importlib.import_module(name)
     build = module.build_model
 
     def build_synchronised(config, assets):

@@ -25,6 +25,14 @@ SMALL = {
         "--steps=12",
         "--rounds=2",
     ],
+    "sentiment": [
+        "--preset=tiny",
+        "--builtin-size=200",
+        "--no-jit",
+        "--dropout=0",
+        "--steps=12",
+        "--rounds=2",
+    ],
 }
 # A learning rate that no weight survives.
 DIVERGING = ["--learning-rate=1e38", "--clip=0"]

@@ -113,8 +113,8 @@ def test_no_tpu_is_told(tmp_path):
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("app", ["char_lm", "word_lm"])
-def test_a_language_model_is_that_of_one_device(app, tmp_path, base):
+@pytest.mark.parametrize("app", ["char_lm", "word_lm", "sentiment"])
+def test_two_devices_train_what_one_does(app, tmp_path, base):
     train([app, *SMALL[app], "--strategy=mirrored"], tmp_path / "two", "--devices=2")
     assert_same_training(tmp_path / "two", reference(app, base))
 

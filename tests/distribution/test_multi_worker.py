@@ -120,7 +120,7 @@ def test_workers_with_other_settings_are_refused(tmp_path):
     logs = [tmp_path / f"{i}.log" for i in range(2)]
     settings = ["char_lm", *SMALL["char_lm"], "--out", tmp_path / "run"]
     workers = start_workers(
-        ["train", *settings], logs, each=lambda i: [f"--units-rnn={10 + i}"]
+        ["train", *settings], logs, each=lambda i: [f"--units={10 + i}"]
     )
     codes = [worker.wait(seconds(120)) for worker in workers]
     assert codes == [2, 2], "\n".join(log.read_text() for log in logs)

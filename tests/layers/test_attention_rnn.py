@@ -150,7 +150,13 @@ def test_levels_step_by_step(levels):
     keras.tree.assert_same_structure(states, result["states"])
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize(
+    "jit",
+    [
+        pytest.param(False, id="plain"),
+        pytest.param(True, id="xla", marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_of_levels_trains_and_comes_back(tmp_path, jit):
     x, memory = data()
     cells = [

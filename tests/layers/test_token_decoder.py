@@ -436,7 +436,10 @@ def test_a_model_has_the_shapes_and_dtypes_of_its_numbers(attention, policy):
 
 @pytest.mark.parametrize(
     "attention, condition, jit",
-    [*((*pair, False) for pair in ONCE), ("soft", "first", True)],
+    [
+        *((*pair, False) for pair in ONCE),
+        pytest.param("soft", "first", True, marks=pytest.mark.slow),
+    ],
 )
 def test_training_moves_every_weight(attention, condition, jit):
     model = model_of(make(attention, condition))
@@ -454,8 +457,19 @@ def test_training_moves_every_weight(attention, condition, jit):
     assert not rest
 
 
-@pytest.mark.parametrize("how", ["greedy", "beam"])
-@pytest.mark.parametrize("attention, condition", ONCE)
+# One in the fast tier; the others compile for seconds.
+@pytest.mark.parametrize(
+    "attention, condition, how",
+    [
+        ("soft", "first", "beam"),
+        *(
+            pytest.param(*pair, how, marks=pytest.mark.slow)
+            for pair in ONCE
+            for how in ("greedy", "beam")
+            if (*pair, how) != ("soft", "first", "beam")
+        ),
+    ],
+)
 def test_decoding_under_xla(attention, condition, how):
     decoder = make(attention, condition)
     read = tf.function(lambda: read_out(how, decoder.begin), jit_compile=True)

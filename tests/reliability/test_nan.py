@@ -189,8 +189,8 @@ def test_an_app_that_diverges(kind, tmp_path):
 
 
 def app_model(app, config):
-    config, assets = app.data.learn(config, app.data.load_data(config))
-    return app.model.build_model(config, assets)
+    task = app.task_for(config)
+    return task.learn(task.read().train).build_model()
 
 
 def flat(model):

@@ -106,14 +106,14 @@ def train(monkeypatch):
 def config_file(tmp_path):
     """As a run writes it, of settings that no preset has."""
     path = tmp_path / "config.json"
-    path.write_text('{"data": "hello", "steps": 77, "cell": "gru", "units_rnn": 9}')
+    path.write_text('{"data": "hello", "steps": 77, "cell": "gru", "units": 9}')
     return str(path)
 
 
 def test_config_is_read_and_options_override_it(train, config_file):
-    config = train("char_lm", "--config", config_file, "--units-rnn=10")
+    config = train("char_lm", "--config", config_file, "--units=10")
     assert (config.data, config.steps, config.cell) == ("hello", 77, "gru")
-    assert config.units_rnn == 10
+    assert config.units == 10
 
 
 def test_help_shows_the_settings_of_the_config(train, config_file):
@@ -137,7 +137,7 @@ def test_errors_of_config_name_the_file(train, config_file, tmp_path):
     for text, message in (
         ("{", "other.json: .*no JSON"),
         ('{"image_size": 32}', "other.json: .*image_size"),
-        ('{"units_rnn": "many"}', "other.json: units_rnn: expected an integer"),
+        ('{"units": "many"}', "other.json: units: expected an integer"),
     ):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(UserError, match=message):

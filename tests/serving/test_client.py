@@ -20,10 +20,11 @@ from saccade import apps
 from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.run import Run
+from saccade.apps.core.served import Served
 from saccade.apps.core.serving import client as client_module
 from saccade.apps.core.serving.client import Client
-from saccade.apps.core.serving.served import Served
-from saccade.apps.core.tasks.language.streamed import Streamed
+from saccade.apps.core.settings.fields import request_fields
+from saccade.apps.core.tasks.signatures import Answerer
 
 from ..apps.expected import EXPECTED
 from . import fake_server
@@ -44,8 +45,9 @@ def untrained(name, folder, seed=0):
     app = apps.load(name)
     keras.utils.set_random_seed(seed)
     config = dataclasses.replace(app.presets["tiny"](), **EXPECTED[name].small)
-    config, assets = app.data.learn(config, app.data.load_data(config))
-    return Run(app, config, assets, app.model.build_model(config, assets), folder)
+    task = app.task_for(config)
+    task = task.learn(task.read().train)
+    return Run(app, Answerer(task, task.build_model()), folder)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,8 @@ def test_every_signature_answers_as_the_export_does(door, exports, name):
 
 def test_lists_become_the_types_that_exports_take(door, models):
     inputs = {"text": ["hel", b"lo"], "temperature": [0, 0.5], "length": [4, 5]}
-    answer = Client(**door).predict("char_lm", {**inputs, "seed": [0, 1]})
+    request = {**inputs, "seed": [0, 1]}
+    answer = Client(**door).predict("char_lm", request, "with_options")
     assert answer["length"].tolist() == [4, 5]
     none = {"text": [], "temperature": [], "length": [], "seed": []}
     arrays = {name: client_module._array(value) for name, value in none.items()}
@@ -138,7 +141,7 @@ def test_bytes_arrive_whole(door):
     """A string that ends in zero bytes and is no UTF-8."""
     text = b"\xff\xfe hel\0\0"
     answer = Client(**door).predict("char_lm", {"text": [text]}, "encode")
-    assert answer["length"].tolist() == [8]
+    assert answer["length"].tolist() == [1 + 8]  # the start, and the characters
 
 
 # Apps
@@ -147,8 +150,10 @@ def test_bytes_arrive_whole(door):
 @pytest.mark.parametrize("name", sorted(apps.REGISTRY))
 def test_an_app_answers_through_a_server_as_its_export(door, exports, name):
     app = apps.load(name)
-    inputs = app.example()["image_bytes"] if name == "captioning" else prompts(name)
-    options = {} if name == "captioning" else {"length": 9, "seed": 4}
+    language = name in ("char_lm", "word_lm")
+    inputs = prompts(name) if language else next(iter(app.example().values()))
+    free = request_fields(app.Options)
+    options = {k: v for k, v in {"length": 9, "seed": 4}.items() if k in free}
     answers = Served(app, Client(**door)).predict(inputs, **options)
     expected = app.load(exports[name][-1]).predict(inputs, **options)
     for answer, value in zip(answers, expected, strict=True):
@@ -164,7 +169,7 @@ def test_an_app_answers_through_a_server_as_its_export(door, exports, name):
 
 def test_what_an_export_has_fixed_is_refused(door):
     served = Served(apps.load("char_lm"), Client(**door))
-    with pytest.raises(UserError, match="top_k.*temperature, length, seed"):
+    with pytest.raises(UserError, match="top_k.*length, temperature, seed"):
         served.predict(["hel"], top_k=3)
     with pytest.raises(UserError, match="beam"):
         Served(apps.load("captioning"), Client(**door)).predict([], beam=3)
@@ -180,12 +185,12 @@ def test_what_an_export_has_fixed_is_refused(door):
 )
 def test_a_stream_joined_is_the_answer(door, exports, name, options):
     app = apps.load(name)
-    streamed = Streamed(app, Client(**door))
+    streamed = Served(app, Client(**door))
     export = app.load(exports[name][-1])
     for prompt in prompts(name):
-        parts = list(streamed.stream(prompt, **options))
+        shown, *parts = streamed.stream(prompt, **options)
         (answer,) = export.predict([prompt], **options)
-        assert "".join(parts) == answer["continuation"]
+        assert "".join([shown, *parts]) == streamed.task.show(answer)
         assert len(parts) == answer["length"]
         if name == "char_lm":
             assert all(len(part) == 1 for part in parts)
@@ -193,28 +198,30 @@ def test_a_stream_joined_is_the_answer(door, exports, name, options):
 
 def test_a_stream_can_set_what_an_export_has_fixed(door, exports):
     app = apps.load("char_lm")
-    streamed = Streamed(app, Client(**door))
-    whole = "".join(streamed.stream("hel", length=60, seed=1))
+    streamed = Served(app, Client(**door))
+
+    def stream(**options):
+        prompt, *parts = streamed.stream("hel", **options)
+        assert prompt == "hel"
+        return "".join(parts)
+
+    whole = stream(length=60, seed=1)
     stop = whole[20:22]
-    stopped = "".join(streamed.stream("hel", length=60, seed=1, stop=stop))
-    assert stopped == whole[: whole.index(stop)]
-    never = "".join(streamed.stream("hel", length=9, seed=1, stop="hhhhhhh"))
+    assert stream(length=60, seed=1, stop=stop) == whole[: whole.index(stop)]
+    never = stream(length=9, seed=1, stop="hhhhhhh")
     assert never == whole[:9], "what was held back must come at the end"
-    likeliest = "".join(streamed.stream("hel", length=9, top_k=1))
-    assert likeliest == "".join(streamed.stream("hel", length=9, temperature=0.0))
+    assert stream(length=9, top_k=1) == stream(length=9, temperature=0.0)
     with pytest.raises(UserError, match="beam"):
         list(streamed.stream("hel", beam=2))
 
 
 def test_a_stream_needs_a_model_that_steps(door):
     with pytest.raises(UserError, match="captioning answers all at once"):
-        list(Streamed(apps.load("captioning"), Client(**door)).stream("cat.png"))
-    with pytest.raises(UserError, match="at least one character"):
-        list(Streamed(apps.load("char_lm"), Client(**door)).stream(""))
+        list(Served(apps.load("captioning"), Client(**door)).stream("cat.png"))
 
 
 def test_a_stream_stays_with_the_version_that_began_it(door, models):
-    streamed = Streamed(apps.load("char_lm"), Client(**door), label="stable")
+    streamed = Served(apps.load("char_lm"), Client(**door), label="stable")
     stream = streamed.stream("hel", length=5)
     next(stream)
     models.labels["char_lm", "stable"] = 2
@@ -398,7 +405,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, grpc, package):
 def test_the_client_module_imports_no_optional_package():
     code = (
         "import sys\n"
-        "from saccade.apps.core.serving import client, served\n"
+        "from saccade.apps.core.serving import client\n"
         "assert not {'requests', 'grpc', 'tensorflow'} & set(sys.modules)\n"
         "own = {m for m in sys.modules if m.startswith('saccade.')}\n"
         "assert not {m for m in own if 'layers' in m or 'tasks' in m}, own"
@@ -431,7 +438,7 @@ def send(door, capsys):
 
 
 def test_the_command_line_captions(send, exports, tmp_path):
-    (png,) = apps.load("captioning").example()["image_bytes"]
+    png = apps.load("captioning").example()["image_bytes"][0]
     (tmp_path / "scene.png").write_bytes(png)
     (expected,) = apps.load("captioning").load(exports["captioning"][0]).predict([png])
     status, printed = send("captioning", str(tmp_path / "*.png"))
@@ -472,7 +479,7 @@ def examples(language):
 @pytest.fixture
 def at_home(models, tmp_path):
     """A folder with a picture, and the server's ports in place of the usual ones."""
-    (png,) = apps.load("captioning").example()["image_bytes"]
+    png = apps.load("captioning").example()["image_bytes"][0]
     (tmp_path / "cat.png").write_bytes(png)
     with fake_server.rest(models) as port:
         yield (

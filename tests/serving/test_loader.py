@@ -55,12 +55,12 @@ def sm_run(tmp_path_factory):
 def pictures(tmp_path_factory):
     """The same scene as PNG and JPEG, another one as JPEG, and a torn PNG."""
     folder = tmp_path_factory.mktemp("pictures")
-    splits = APP.data.load_data(APP.Config(builtin_size=10))
-    for i, content in enumerate(splits.test.files[:2]):
+    splits = APP.task_for(APP.Config(builtin_size=10)).read()
+    for i, content in enumerate(splits.test["image"][:2]):
         (folder / f"{i}.png").write_bytes(content)
         with Image.open(folder / f"{i}.png") as picture:
             picture.save(folder / f"{i}.jpg", quality=95)
-    (folder / "torn.png").write_bytes(splits.test.files[0][:100])
+    (folder / "torn.png").write_bytes(splits.test["image"][0][:100])
     return tuple(folder / name for name in ("0.png", "0.jpg", "1.jpg", "torn.png"))
 
 
@@ -192,7 +192,7 @@ def test_captions_equal_those_of_python(served, trained, pictures):
     assert served["ok"].tolist() == [a["ok"] for a in answers]
     for row, answer in enumerate(answers):
         length = served["length"][row]
-        assert served["tokens"][row, :length].tolist() == answer["tokens"]
+        assert served["tokens"][row, :length].tolist() == answer["tokens"].tolist()
         for name, value in (("score", None), ("attention", slice(0, length))):
             got = served[name][row] if value is None else served[name][row, value]
             np.testing.assert_allclose(got, answer[name], rtol=1e-3, atol=1e-5)

@@ -21,7 +21,7 @@ from saccade.apps.core.serving.client import Client
 
 from ..apps.answers import assert_same
 from ..apps.runs import trained
-from .exports import in_process, newer_export, requests_of
+from .exports import in_process, newer_export, requests_of, signature_for
 
 PROGRAM = "tensorflow_model_server"
 pytestmark = [
@@ -101,7 +101,9 @@ def test_it_answers_as_in_process(models, ports, name, door):
     for request, expected in zip(
         requested, in_process(models / name / "1", requested), strict=True
     ):
-        assert_same(client.predict(name, request), expected, rtol=1e-3)
+        assert_same(
+            client.predict(name, request, signature_for(request)), expected, rtol=1e-3
+        )
 
 
 def ask_until(stop, door, port, name, requested, answers):
@@ -113,7 +115,7 @@ def ask_until(stop, door, port, name, requested, answers):
         if stop.is_set():
             return seconds
         began = time.perf_counter()
-        got = client.predict(name, requested[i])
+        got = client.predict(name, requested[i], signature_for(requested[i]))
         seconds.append(time.perf_counter() - began)
         assert is_one_of(got, answers[i])
 
@@ -169,4 +171,6 @@ def test_a_new_version_comes_while_clients_ask(models, ports, name, tmp_path):
     assert rest and grpc
     client = Client("127.0.0.1", ports["rest"])
     for request, (_, expected) in zip(requested, answers, strict=True):
-        assert_same(client.predict(name, request), expected, rtol=1e-3)
+        assert_same(
+            client.predict(name, request, signature_for(request)), expected, rtol=1e-3
+        )

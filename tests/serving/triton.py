@@ -76,16 +76,19 @@ class Environment(typing.NamedTuple):
 # The folder of models
 
 
-def add_model(repository, export, batching, signature="serving_default"):
+def add_model(repository, export, batching):
     """Make a model of Triton, named as the app; it has no version yet.
 
     Args:
         repository: Path, the folder of models.
-        export: Path of a version folder, whose card says what the signature takes.
+        export: Path of a version folder, whose card says what its signatures take; the
+            model is the one that takes all that a request may hold.
         batching: whether requests that come at the same time are run as one batch.
     """
     card = json.loads((export / "model_card.json").read_text("utf-8"))
-    about = card["signatures"][signature]
+    signatures = card["signatures"]
+    signature = "with_options" if "with_options" in signatures else "serving_default"
+    about = signatures[signature]
     lines = [
         'backend: "python"',
         f"max_batch_size: {max(BATCH_SIZES)}",

@@ -67,9 +67,10 @@ def inspect(run, path, out=None):
             "some 20,000 to tell a unit from chance. Name a longer text."
         )
     ids = run.assets.ids(text)
-    names, units = read_states(run.model, ids)
+    names, units = read_states(run.model, ids, run.assets.start)
     keras.utils.set_random_seed(run.config.seed)  # as before the training
-    _, untrained = read_states(build_model(run.config, run.assets), ids)
+    before = build_model(run.config, run.assets)
+    _, untrained = read_states(before, ids, run.assets.start)
     properties = probes.probes(text, path.suffix.lower())
     results, left_out = score_all(units, untrained, properties)
 
@@ -77,7 +78,7 @@ def inspect(run, path, out=None):
     out.mkdir(parents=True, exist_ok=True)
     source = (
         f"{path.name}, {size}, read by a model of {run.config.data}: "
-        f"{run.config.levels} x {run.config.cell}, {run.config.units_rnn} units"
+        f"{run.config.levels} x {run.config.cell}, {run.config.units} units"
     )
     write_table(out / "units.csv", results, names)
     (out / "cells.html").write_text(

@@ -1,11 +1,12 @@
 """What the units of a language model do while it reads a text."""
 
+import numpy as np
 import tensorflow as tf
 
 from ...core.tasks.language.streams import state_names
 
 
-def read_states(model, ids):
+def read_states(model, ids, start=None):
     """The state of every unit behind every character, carried through the whole text.
 
     The model itself is called on one character after the other, in one compiled loop:
@@ -16,6 +17,7 @@ def read_states(model, ids):
     Args:
         model: as `build_language_model` makes it.
         ids: int32 (characters,).
+        start: the token that is read before them, or None.
 
     Returns:
         names, list of str such as "level_0_c[17]", and values float32 (characters,
@@ -51,4 +53,6 @@ def read_states(model, ids):
         for name, size in zip(states, sizes, strict=True)
         for i in range(size)
     ]
-    return names, run(tf.constant(ids)).numpy()
+    if start is None:
+        return names, run(tf.constant(ids)).numpy()
+    return names, run(tf.constant(np.append(np.int32(start), ids))).numpy()[1:]

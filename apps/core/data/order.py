@@ -33,3 +33,31 @@ def index_batches(count, batch_size, seed, first_step=0):
     indices = passes.flat_map(permutation).map(lambda i: tf.cast(i, tf.int64))
     batches = indices.skip(inside).batch(batch_size, drop_remainder=True)
     return batches.enumerate(first_step)
+
+
+WINDOW = 32  # batches that are put in order by their lengths
+
+
+def length_batches(lengths, batch_size, seed, first_step=0):
+    """As `index_batches`, of rows of similar lengths.
+
+    The stream of `index_batches` is cut into windows of WINDOW batches. Inside of a
+    window the rows are sorted by length, cut into batches, and the batches shuffled,
+    by a draw from (seed, window) alone.
+
+    Args:
+        lengths: int (rows,).
+    """
+    window, inside = divmod(first_step, WINDOW)
+    rows = WINDOW * batch_size
+
+    def sort(window, indices):
+        order = tf.argsort(tf.gather(lengths, indices), stable=True)
+        batches = tf.reshape(tf.gather(indices, order), [WINDOW, batch_size])
+        draws = tf.random.stateless_uniform(
+            [WINDOW], tf.stack([seed, tf.cast(window, tf.int32)])
+        )
+        return tf.gather(batches, tf.argsort(draws))
+
+    windows = index_batches(len(lengths), rows, seed, window).map(sort)
+    return windows.unbatch().skip(inside).enumerate(first_step)

@@ -19,10 +19,12 @@ TSV has no quoting.
 import csv
 import io
 import json
+import pathlib
 import re
 import typing
 
 from ..errors import UserError
+from ..files.whole import write_text
 from .encodings import read_utf8
 
 
@@ -34,7 +36,21 @@ class Record(typing.NamedTuple):
     error: str = ""  # why the row cannot be used; it has no values then
 
 
-def read_csv(path, wanted, names_row=lambda cells: False):
+def _no_row(cells):
+    return False
+
+
+def read(path, wanted, names_row=_no_row):
+    """The rows of a table by the ending of its file: .jsonl, .tsv, else CSV."""
+    ending = pathlib.Path(path).suffix.lower()
+    if ending == ".jsonl":
+        return read_json_lines(path, wanted)
+    if ending == ".tsv":
+        return read_tsv(path, wanted)
+    return read_csv(path, wanted, names_row)
+
+
+def read_csv(path, wanted, names_row=_no_row):
     """The rows of a CSV file with a header, an iterator of `Record`.
 
     Args:
@@ -77,6 +93,43 @@ def read_json_lines(path, wanted):
         else:
             error = "expected a JSON object, {...}"
         yield Record(where, {} if error else values, error)
+
+
+def write(path, rows):
+    """Rows as a table, whole or not at all: .csv, .tsv or .jsonl, by the ending.
+
+    Args:
+        rows: list of dicts, which need not have the same keys. In a cell of .csv and
+            .tsv, what is neither text nor number stands as JSON.
+
+    Raises:
+        UserError: another ending.
+    """
+    ending = pathlib.Path(path).suffix.lower()
+    if ending not in (".csv", ".tsv", ".jsonl"):
+        raise UserError(
+            f"Expected the ending .csv, .tsv or .jsonl for a table; received {path}."
+        )
+    if ending == ".jsonl":
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_text(path, "".join(lines))
+        return
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.writer(text, delimiter="\t" if ending == ".tsv" else ",")
+    writer.writerow(columns)
+    for row in rows:
+        cells = [_cell(row.get(name, "")) for name in columns]
+        if ending == ".tsv":  # which has no quoting
+            cells = [re.sub(r"[\t\r\n]+", " ", cell) for cell in cells]
+        writer.writerow(cells)
+    write_text(path, text.getvalue())
+
+
+def _cell(value):
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _with_header(path, wanted, rows):

@@ -75,6 +75,12 @@ def learn(neighbours):
     return rules
 
 
+def was_cut(rules):
+    """Whether texts were cut into tokens before `learn` saw them: a space stands even
+    between a word and the comma or full stop behind it."""
+    return any(not rules.get(mark, 1) >> WORD & 1 for mark in ",.")
+
+
 def _majority(votes, default):
     return np.where(votes == 0, default, votes > 0)
 

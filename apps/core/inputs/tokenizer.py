@@ -18,6 +18,8 @@ UTF-8 becomes U+FFFD everywhere.
 import collections
 import functools
 import json
+import math
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +51,7 @@ _PATTERNS = {"words": f"{_WORD}|{_MARK}", "spaces": f"[^{_WHITE}]+"}
 _CHUNK = rf" ?{_LETTERS}|[^{_WHITE}\p{{L}}\p{{M}}\p{{N}}]+|[{_WHITE}]"
 _CUT = "\0"  # Where one token ends; a NUL in a text of words is U+FFFD.
 _BUCKETS = 2**63 - 1  # of token hashes
+_COUNTED = 2**20  # characters that are counted at a time
 _BATCH = 4096  # texts that are cut at a time outside of a graph
 _BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
@@ -258,6 +261,7 @@ class Tokenizer:
         draft = cls(["a"], units, **options)
         words, rules = {}, {}
         if units == "characters":
+            texts = map(draft._without_names, texts)
             counts = _count_characters(texts, lower)
         elif units == "subwords":
             words = _count_chunks(texts, lower)
@@ -292,18 +296,17 @@ class Tokenizer:
 
         def cut(texts):
             tokens, *places = self._cut_words(texts)
-            return self._as_sought(tokens), *places
+            return *tf.unique_with_counts(self._as_sought(tokens)), *places
 
         cut = _compiled(cut)
         counts, neighbours = collections.Counter(), collections.Counter()
         for some in _batches(texts):
-            tokens, starts, ends, rows = (t.numpy() for t in cut(_tensor(some)))
-            different, index = np.unique(tokens, return_inverse=True)
+            different, index, times, *places = (t.numpy() for t in cut(_tensor(some)))
             different = [token.decode() for token in different]
-            for token, count in zip(different, np.bincount(index), strict=False):
-                counts[token] += int(count)
+            for token, count in zip(different, times.tolist(), strict=True):
+                counts[token] += count
             if self.units == "words":
-                neighbours.update(_neighbours(different, index, starts, ends, rows))
+                neighbours.update(_neighbours(different, index, *places))
         return counts, neighbours
 
     # Properties
@@ -380,6 +383,8 @@ class Tokenizer:
         """A str as int32 array, a list of str as list of them; outside of a graph."""
         if isinstance(text, str):
             return self._ids_of_one(text)
+        if self.units == "characters":
+            return [self._ids_of_one(one) for one in text]
         rows = []
         for some in _batches(text):
             flat = self._compiled_flat(_tensor(some))
@@ -392,11 +397,22 @@ class Tokenizer:
         return [len(row) for row in self.ids(texts)]
 
     def _ids_of_one(self, text):
-        if self.units == "characters" and not self.written:
+        if self.units == "characters" and self._without_names(text) == text:
             ids = self._table[_codes(text)]
             if self.fallback == "unknown" or (ids >= 0).all():
                 return ids
         return self._compiled_flat(_tensor([text])).ids.numpy()
+
+    def _without_names(self, text):
+        """A str without the special tokens that are written in it."""
+        if not self.written:
+            return text
+        return self._names.sub("", text)
+
+    @functools.cached_property
+    def _names(self):
+        flags = re.IGNORECASE if self.lower else 0
+        return re.compile("|".join(map(re.escape, self.special)), flags)
 
     @functools.cached_property
     def _compiled_flat(self):
@@ -408,7 +424,7 @@ class Tokenizer:
         table = np.full(CODES, -1 if self.unknown is None else self.unknown, np.int32)
         if self.fallback == "bytes":
             table[:] = -1
-        table[list(map(ord, self._found))] = list(self._found.values())
+        table[list(map(ord, self.own))] = range(self._first_own, self.size)
         if self.lower:
             table[_lower_pairs()[0]] = table[_lower_pairs()[1]]
         return table
@@ -444,7 +460,8 @@ class Tokenizer:
         pattern = _PATTERNS[self.units]
         if self.written and self.units == "words":
             names = "|".join(_escaped(name) for name in self.special)
-            pattern = f"{names}|{pattern}"
+            case = "i" if self.lower else ""
+            pattern = f"(?{case}:{names})|{pattern}"
         texts = tf.strings.regex_replace(_repaired(texts), r"\x00", REPLACEMENT)
         texts = tf.strings.regex_replace(texts, f"({pattern})", rf"\1{_CUT}")
         if self.units == "words":
@@ -553,6 +570,44 @@ class Tokenizer:
         texts = tf.reshape(texts, shape[:-1])
         return tf.ensure_shape(texts, ids.shape[:-1])
 
+    def decode_step(self, before, ids):
+        """What the next token adds to each text; joined, it is what `decode` gives.
+
+        Args:
+            before: int32 (batch,), -1 where a text begins, else what the call before
+                returned. That holds what the spacing depends on; of a text of one token
+                it is the token.
+            ids: int32 (batch,), each less than `size`.
+
+        Returns:
+            strings (batch,); int32 (batch,), `before` of the next call.
+
+        Raises:
+            ValueError: of fallback="bytes", where a token is a part of a character.
+        """
+        if self.fallback == "bytes":
+            raise ValueError("Expected fallback='unknown', received 'bytes'.")
+        texts = tf.gather(tf.constant(self._texts), ids)
+        begins = before < 0
+        if self.units not in _PATTERNS:
+            return texts, tf.where(texts != "", ids, before)
+        state = tf.where(begins, 0, before)
+        if self.units == "spaces":
+            glued, following = begins, ids
+        else:
+            previous, state = state % self.size, state // self.size
+            outer, inside = state % 4, state // 4 % 2 == 1
+            glued = begins | self._glued(ids, previous, outer, inside)
+            classes = tf.gather(tf.constant(self._spacing[0]), previous)
+            outer = tf.where(begins, spacing.WORD, classes)
+            inside = tf.cast(inside != (ids == self._quote), tf.int32)
+            following = ids + self.size * (outer + 4 * inside)
+        separator = self.separator if self.units == "spaces" else " "
+        printed = texts != ""
+        separators = tf.where(printed & ~glued, separator, "")
+        following = tf.where(printed, following, before)
+        return tf.strings.join([separators, texts]), following
+
     def _texts_of_ids(self):
         """What each id prints: bytes, none for a special token that is not written."""
         special = [name if self.written else "" for name in self.special]
@@ -579,27 +634,38 @@ class Tokenizer:
         same_row = tf.concat([[False], rows[1:] == rows[:-1]], axis=0)[: tf.size(rows)]
         if self.units == "spaces":
             return tf.where(same_row, self.separator, "")
-        apart = same_row & ~self._glued(tokens, same_row)
+        ids = tokens.flat_values
+        classes = _shifted(tf.gather(tf.constant(self._spacing[0]), ids))
+        outer = _shifted(tf.where(same_row, classes, spacing.WORD))
+        is_quote = tf.cast(ids == self._quote, tf.int32)
+        seen = tf.cumsum(is_quote, exclusive=True)
+        seen_before_row = tf.gather(
+            tf.concat([seen, [0]], axis=0), tf.cast(tokens.row_starts(), tf.int32)
+        )
+        inside = (seen - tf.gather(seen_before_row, rows)) % 2 == 1
+        apart = same_row & ~self._glued(ids, _shifted(ids), outer, inside)
         return tf.where(apart, " ", "")
 
-    def _glued(self, tokens, same_row):
-        """Whether no space stands before each token; bool (tokens,)."""
+    def _glued(self, ids, previous, outer, inside):
+        """Whether no space stands before each token; all (tokens,).
+
+        Args:
+            ids, previous: int32, the token and that before it. outer: int32, the class
+                of the one before both, WORD where there is none. inside: bool, whether
+                straight quotes are open before the token.
+        """
         classes, before, behind = self._spacing
-        ids = tokens.flat_values
-        classes = tf.gather(tf.constant(classes), ids)
-        outer = tf.where(same_row, _shifted(classes), spacing.WORD)
-        glued = tf.gather(tf.constant(before.ravel()), 4 * ids + _shifted(classes))
-        place = 16 * _shifted(ids) + 4 * _shifted(outer) + classes
+        classes = tf.constant(classes)
+        place = 4 * ids + tf.gather(classes, previous)
+        glued = tf.gather(tf.constant(before.ravel()), place)
+        place = 16 * previous + 4 * outer + tf.gather(classes, ids)
         glued |= tf.gather(tf.constant(behind.ravel()), place)
-        quote = self._found.get(spacing.QUOTE)
-        if quote is None:
-            return glued
-        is_quote = ids == quote
-        seen = tf.concat([[0], tf.cumsum(tf.cast(is_quote, tf.int32))], axis=0)
-        seen_before_row = tf.gather(seen, tokens.row_starts())
-        in_row = seen[1:] - tf.gather(seen_before_row, tokens.value_rowids())
-        opens = is_quote & (in_row % 2 == 1)
-        return glued | (is_quote & ~opens) | _shifted(opens)
+        return glued | (inside & ((ids == self._quote) | (previous == self._quote)))
+
+    @property
+    def _quote(self):
+        """The id of the straight double quote, -1 if there is none."""
+        return self._found.get(spacing.QUOTE, -1)
 
     @functools.cached_property
     def _spacing(self):
@@ -755,14 +821,15 @@ def _encoded(text):
         return _codes(text).astype("<u4").tobytes().decode("utf-32-le").encode()
 
 
-def _batches(texts):
-    """Lists of up to _BATCH of them."""
-    some = []
+def _batches(texts, characters=math.inf):
+    """Lists of up to _BATCH of them; of less from so many characters on."""
+    some, length = [], 0
     for text in texts:
         some.append(text)
-        if len(some) == _BATCH:
+        length += len(text)
+        if len(some) == _BATCH or length >= characters:
             yield some
-            some = []
+            some, length = [], 0
     if some:
         yield some
 
@@ -789,9 +856,9 @@ def _neighbours(different, index, starts, ends, rows):
 
 def _count_characters(texts, lower):
     counts = np.zeros(CODES, np.int64)
-    for text in texts:
-        # A short text has few codes: to go through all of Unicode for each is slow.
-        codes = _codes(text)
+    for some in _batches(texts, _COUNTED):
+        # Many short texts at once: to go through Unicode for each is slow.
+        codes = _codes("".join(some))
         counts[: codes.max(initial=0) + 1] += np.bincount(codes, minlength=1)
     if lower:
         upper, its_lower = _lower_pairs()

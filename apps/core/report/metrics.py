@@ -1,8 +1,9 @@
-"""Scores of sentences: thin over sacrebleu, and CIDEr-D."""
+"""Scores: of sentences, thin over sacrebleu, and CIDEr-D; of labels."""
 
 import collections
 import math
 
+import numpy as np
 import sacrebleu
 
 
@@ -105,3 +106,78 @@ def _clipped_cosine(own, other):
 
 def _norm(vector):
     return math.sqrt(sum(x * x for x in vector.values()))
+
+
+# Labels
+
+
+def label_metrics(labels, references):
+    """Scores of labels, one per example, in percent.
+
+    Args:
+        labels: list of str, the answers. references: the right ones, as many.
+
+    Returns:
+        dict with
+        accuracy: share of right answers;
+        macro_f1: mean of the classes' F1, every class that occurs in either list
+            counting alike; F1 is 2 tp / (2 tp + fp + fn);
+        majority: the accuracy of answering the commonest reference always.
+    """
+    if not labels or len(labels) != len(references):
+        raise ValueError(
+            "Expected as many labels as references and at least one; received "
+            f"{len(labels)} and {len(references)}."
+        )
+    pairs = list(zip(labels, references, strict=True))
+    right = collections.Counter(label for label, truth in pairs if label == truth)
+    answered, truths = collections.Counter(labels), collections.Counter(references)
+    classes = answered.keys() | truths.keys()
+    # answered + truths = 2 tp + fp + fn
+    f1 = [2 * right[c] / (answered[c] + truths[c]) for c in classes]
+    return {
+        "accuracy": 100 * right.total() / len(labels),
+        "macro_f1": 100 * sum(sorted(f1)) / len(f1),
+        "majority": 100 * max(truths.values()) / len(labels),
+    }
+
+
+def attention_on_objects(answers, boxes):
+    """Mean share of the attention inside the box of the object being named.
+
+    Only words that name exactly one object of their picture count.
+
+    Args:
+        answers: list of dicts with `pieces` and `attention` (pieces, regions).
+        boxes: for each a list of {"word": "circle", "box": (x0, y0, x1, y1)}, in
+            shares of the picture's side.
+    """
+    inside, areas = [], []
+    for answer, objects in zip(answers, boxes, strict=True):
+        side = round(answer["attention"].shape[1] ** 0.5)
+        for word, attention in zip(answer["pieces"], answer["attention"], strict=True):
+            named = [o["box"] for o in objects if o["word"] == word]
+            if len(named) != 1:
+                continue
+            cover = box_cover(named[0], side)
+            inside.append(float(np.sum(attention.reshape(side, side) * cover)))
+            areas.append(float(np.mean(cover)))
+    if not inside:
+        return {}
+    share, area = float(np.mean(inside)), float(np.mean(areas))
+    return {
+        "attention_on_object": 100 * share,
+        "object_area": 100 * area,
+        "attention_ratio": share / area,
+    }
+
+
+def box_cover(box, side):
+    """How much of each cell of a side x side grid a box covers, 0 to 1."""
+    x0, y0, x1, y1 = (side * edge for edge in box)
+    cells = np.arange(side)
+
+    def overlap(low, high):
+        return np.clip(np.minimum(high, cells + 1) - np.maximum(low, cells), 0, 1)
+
+    return overlap(y0, y1)[:, None] * overlap(x0, x1)[None, :]

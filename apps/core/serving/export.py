@@ -17,11 +17,9 @@ from .warm_up import write_warm_up
 
 # No server takes this for a version, nor for a model.
 WRITING = ".writing-"
-# A server must be told to allow XLA, and refuses a version that it cannot warm up.
-NOT_WARMED_UP = ("serving_xla",)
 
 
-def write_export(run, to, labels=()):
+def write_export(run, exported, to, labels=()):
     """Write `<to>/<app>/<version>`, the next version by TF Serving's rule.
 
     It is written to a temporary folder beside and renamed into place, so a server
@@ -30,6 +28,7 @@ def write_export(run, to, labels=()):
 
     Args:
         run: a `Run`.
+        exported: `Exported`, what of it.
         to: the folder of all models.
         labels: names that clients may use for this version instead of its number;
             they leave the versions that had them.
@@ -42,8 +41,7 @@ def write_export(run, to, labels=()):
     server.check_labels(labels)
     server.read_labels(to)  # An error now, if the file is broken.
     base.mkdir(parents=True, exist_ok=True)
-    options = run.app.serve.exported_options(run.config)
-    functions = run.app.serve.signatures(run.model, run.config, run.assets, options)
+    functions = exported.functions
     with contextlib.ExitStack() as stack:
         with locked(to):
             remove_leftovers(to, base)
@@ -55,10 +53,12 @@ def write_export(run, to, labels=()):
         for name, function in functions.items():
             archive.add_endpoint(name, function)
         archive.write_out(str(temporary), verbose=False)
-        warmed_up = {k: f for k, f in functions.items() if k not in NOT_WARMED_UP}
+        # A server must be told to allow XLA, and refuses a version that it cannot warm
+        # up.
+        warmed_up = {k: f for k, f in functions.items() if k not in exported.compiled}
         sizes = server.BATCH_SIZES
-        write_warm_up(temporary, warmed_up, run.app.example(), sizes)
-        write_card(temporary, model_card(run, functions, options))
+        write_warm_up(temporary, warmed_up, exported.example, sizes)
+        write_card(temporary, model_card(run, exported))
         temporary.chmod(0o755)  # mkdtemp's own mode would lock the server out.
         flush(temporary)
         with locked(to):
@@ -67,12 +67,25 @@ def write_export(run, to, labels=()):
     return target
 
 
-def model_card(run, functions, options):
-    """What somebody who finds the export must know, a dict.
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What is exported of a run.
 
-    Args:
-        functions: the signatures by name. options: how they decode, a `Decode`.
+    functions: the signatures by name, tf.functions with an `input_signature`.
+    compiled: the names of those that hold XLA.
+    options: the `Options` by which they answer.
+    example: tensor name -> two rows, as a client may send them.
     """
+
+    functions: dict
+    compiled: tuple
+    options: object
+    example: dict
+
+
+def model_card(run, exported):
+    """What somebody who finds the export must know, a dict."""
+    functions = exported.functions
     versions = {
         package: importlib.metadata.version(package)
         for package in ("saccade", "tensorflow", "keras", "numpy")
@@ -85,7 +98,7 @@ def model_card(run, functions, options):
         "data": {"name": run.config.data, "sha256": _data_sha256(run.folder)},
         "seed": run.config.seed,
         "metrics": run.metrics,
-        "decode": dataclasses.asdict(options),
+        "options": dataclasses.asdict(exported.options),
         "parameters": run.model.count_params(),
         "signatures": {
             name: {

@@ -1,4 +1,4 @@
-"""The recurrent layers of the language models, by the names that --cell takes.
+"""The recurrent layers by the names that --cell takes, and the picture encoders.
 
 They are named, not imported: the command line reads this without paying for TensorFlow.
 """
@@ -16,3 +16,12 @@ CELLS = {
     "min_gru": ("MinGRU", {}),
     "min_lstm": ("MinLSTM", {}),
 }
+
+# Networks of keras.applications, see `tasks.backbones`.
+BACKBONES = (
+    "mobilenet",
+    "mobilenetv3",
+    "efficientnetv2",
+    "inceptionv3",
+    "resnet50v2",
+)

@@ -5,6 +5,7 @@ parse_overrides(Config, ["--cell=lstm", "--units", "64"])
 
 import collections.abc
 import dataclasses
+import typing
 
 from ..errors import ConfigError
 from .fields import as_text, field_types, unknown
@@ -51,7 +52,9 @@ def parse_overrides(config, arguments: collections.abc.Sequence[str]):
 
 
 def split_arguments(
-    config, arguments: collections.abc.Sequence[str]
+    config,
+    arguments: collections.abc.Sequence[str],
+    others: collections.abc.Iterable[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Parts the plain words of a command line from its options.
 
@@ -59,6 +62,7 @@ def split_arguments(
         config: a config class or instance; its fields say which options are
             switches, and so whether the word behind one belongs to it.
         arguments: the words of the command line, mixed.
+        others: names of further options, for the error where one is unknown.
 
     Returns:
         `(words, options)`, the options in the form that `parse_overrides` takes.
@@ -66,12 +70,21 @@ def split_arguments(
     Raises:
         ConfigError: an option is unknown or lacks its value.
     """
-    words, pairs = _read(config, arguments)
+    words, pairs = _read(config, arguments, others)
     return words, [f"--{name}={text}" for name, text in pairs]
 
 
-def help_rows(config) -> list[tuple[str, str, str]]:
-    """Returns `(flag, default, help)` for every field, for a table in `--help`.
+class HelpRow(typing.NamedTuple):
+    """A field in the table of `--help`."""
+
+    flag: str
+    default: str
+    help: str
+    group: str
+
+
+def help_rows(config) -> list[HelpRow]:
+    """A `HelpRow` for every field, for a table in `--help`.
 
     Args:
         config: a config class, or an instance, whose values are then shown as the
@@ -87,11 +100,12 @@ def help_rows(config) -> list[tuple[str, str, str]]:
         help = item.metadata.get("help", "")
         limits = kind.limits()
         text = f"{help} ({limits})" if limits else help
-        rows.append((flag, as_text(getattr(config, item.name)), text))
+        value = as_text(getattr(config, item.name))
+        rows.append(HelpRow(flag, value, text, item.metadata.get("group", "")))
     return rows
 
 
-def _read(config, arguments) -> tuple[list[str], list[tuple[str, str]]]:
+def _read(config, arguments, others=()) -> tuple[list[str], list[tuple[str, str]]]:
     """Parts a command line into plain words and (field name, value text) pairs."""
     types = field_types(config)
     words, pairs = [], []
@@ -113,7 +127,7 @@ def _read(config, arguments) -> tuple[list[str], list[tuple[str, str]]]:
             pairs.append((positive, "false"))
             continue
         if name not in types:
-            raise unknown("option", flag, name, types, flag_of)
+            raise unknown("option", flag, name, [*types, *others], flag_of)
         if not equals:
             if types[name].item is bool and not types[name].many:
                 text = "true"

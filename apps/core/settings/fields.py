@@ -30,8 +30,17 @@ _NOUNS = {bool: "true or false", int: "an integer", float: "a number", str: "tex
 _PLURALS = {bool: "booleans", int: "integers", float: "numbers", str: "texts"}
 
 
-def field(default, help: str, choices=None, low=None, high=None):
-    """Declares one setting of a `Config`.
+def field(
+    default,
+    help: str,
+    choices=None,
+    low=None,
+    high=None,
+    group="",
+    request=False,
+    formerly=(),
+):
+    """Declares one setting of a `Config`, or one of an app's `Options`.
 
     Args:
         default: the value where none is given.
@@ -39,12 +48,34 @@ def field(default, help: str, choices=None, low=None, high=None):
         choices: the only values it may have; for a tuple, each of its items.
         low: the least number allowed; for a tuple, of each of its items.
         high: the greatest number allowed, likewise.
+        group: the heading under which `--help` shows it.
+        request: of `Options`, whether each request to an export may set it; else it is
+            fixed when the model is exported.
+        formerly: names that it had before, under which old files still hold it.
 
     Returns:
         A `dataclasses.field`.
     """
-    metadata = {"help": help, "choices": choices, "low": low, "high": high}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "group": group,
+        "request": request,
+        "formerly": tuple(formerly),
+    }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def request_fields(options) -> tuple[str, ...]:
+    """The names of the fields of `Options`, a class or an instance, that each request
+    to an export may set."""
+    return tuple(
+        item.name
+        for item in dataclasses.fields(options)
+        if item.metadata.get("request")
+    )
 
 
 def validate(config) -> None:

@@ -15,7 +15,8 @@ def to_json(config, app="") -> str:
 
 
 def from_json(cls, source, app=""):
-    """Reads what `to_json` wrote. Fields that are left out have their defaults.
+    """Reads what `to_json` wrote. Fields that are left out have their defaults; one
+    that has another name today is also read by its former one.
 
     Args:
         cls: the config class.
@@ -41,10 +42,27 @@ def from_json(cls, source, app=""):
     if app and owner != app:
         raise ConfigError(f"expected settings of {app}, received those of {owner}.")
     types = field_types(cls)
+    source = _renamed(cls, source, types)
     for name in source:
         if name not in types:
             raise unknown("field", name, name, types)
     return cls(**source)
+
+
+def _renamed(cls, source, types):
+    """An old file's fields by the names of today.
+
+    A former name may mean something else today. So it is taken for a former one only in
+    an old file, which holds some name that exists no more.
+    """
+    names = {
+        former: item.name
+        for item in dataclasses.fields(cls)
+        for former in item.metadata.get("formerly", ())
+    }
+    if all(former in types for former in names if former in source):
+        return source
+    return {names.get(name, name): value for name, value in source.items()}
 
 
 def read_json(text, fields: dict[str, type | list[type]]) -> dict:

@@ -1,22 +1,77 @@
-"""Losses that mean the same on one device and on several."""
+"""Losses: averaged over the real tokens of the global batch, on one device or several.
 
+Keras adds the means of several replicas up with equal weights, which is wrong where
+they hold unequal numbers of tokens that count.
+"""
+
+import keras
 import tensorflow as tf
+from keras import ops
 
 
-class GlobalMean:
-    """For a keras.losses.Loss of reduction "mean_with_sample_weight", as first base:
-    the mean over the global batch, of which each replica sees its part.
+@keras.saving.register_keras_serializable(package="saccade")
+class Averaged(keras.losses.Loss):
+    """Another loss, per element, averaged over the global batch: the sum of weighted
+    losses over the sum of weights, both of all replicas.
 
-    Replicas hold unequal numbers of tokens that count. Keras adds their means up with
-    equal weights; multiplied by its replica's share of all tokens, each counts right.
+    Args:
+        loss: a keras.losses.Loss, whose `call` gives a loss per element; its own
+            reduction does not count.
+        over: "token": as above; "sentence": the sum over the elements of a row,
+            averaged over the rows of the global batch.
     """
 
+    def __init__(self, loss, over="token", name="averaged", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.loss, self.over = loss, over
+
     def __call__(self, y_true, y_pred, sample_weight=None):
-        loss = super().__call__(y_true, y_pred, sample_weight)
+        losses = tf.cast(self.loss.call(y_true, y_pred), tf.float32)
+        weights = tf.ones_like(losses)
+        if sample_weight is not None:
+            weights *= tf.cast(sample_weight, tf.float32)
+        count = tf.reduce_sum(weights)
+        if self.over == "sentence":
+            count = tf.cast(tf.shape(losses)[0], tf.float32)
         context = tf.distribute.get_replica_context()
-        if not context or context.num_replicas_in_sync == 1:
-            return loss
-        here = tf.reduce_sum(tf.cast(sample_weight, "float32"))
-        everywhere = context.all_reduce("SUM", here)
-        share = tf.math.divide_no_nan(here, everywhere)
-        return loss * tf.cast(share * context.num_replicas_in_sync, loss.dtype)
+        if context and context.num_replicas_in_sync > 1:
+            count = context.all_reduce("SUM", count)
+        # The gradients of replicas are summed, and so is this.
+        return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), count)
+
+    def call(self, y_true, y_pred):
+        return self.loss.call(y_true, y_pred)
+
+    def get_config(self):
+        loss = keras.saving.serialize_keras_object(self.loss)
+        return {**super().get_config(), "loss": loss, "over": self.over}
+
+    @classmethod
+    def from_config(cls, config):
+        loss = keras.saving.deserialize_keras_object(config.pop("loss"))
+        return cls(loss, **config)
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class TokenLoss(keras.losses.Loss):
+    """Cross-entropy of ids (batch, ...) against logits (batch, ..., classes).
+
+    Args:
+        smoothing: share of the target spread evenly over the classes; it keeps the
+            network from being surer than its data (Szegedy et al. 2016).
+    """
+
+    def __init__(self, smoothing=0.0, name="token_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.smoothing = smoothing
+
+    def call(self, y_true, y_pred):
+        log_probs = ops.log_softmax(ops.cast(y_pred, "float32"))
+        target = ops.cast(y_true, "int32")[..., None]
+        right = ops.take_along_axis(log_probs, target, axis=-1)[..., 0]
+        return -(
+            (1 - self.smoothing) * right + self.smoothing * ops.mean(log_probs, axis=-1)
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "smoothing": self.smoothing}

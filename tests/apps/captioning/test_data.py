@@ -12,13 +12,16 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from saccade.apps.captioning import checks, data
-from saccade.apps.captioning.checks import split_rows
-from saccade.apps.captioning.config import Config, tiny
-from saccade.apps.captioning.rows import Row
-from saccade.apps.captioning.scenes import COLOURS, builtin
+from saccade.apps.captioning import APP, data
+from saccade.apps.captioning.config import PRESETS, Config
+from saccade.apps.captioning.scenes import builtin
+from saccade.apps.captioning.task import task_for
+from saccade.apps.core.data import manifest
+from saccade.apps.core.data.drawn import COLOURS
+from saccade.apps.core.data.rows import Row
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.inputs import pictures
+from saccade.apps.core.tasks.describe import describe
 
 # The builtin scenes
 
@@ -33,7 +36,7 @@ def scenes():
 
 
 def all_sentences(examples):
-    return [sentence for captions in examples.captions for sentence in captions]
+    return [sentence for captions in examples["captions"] for sentence in captions]
 
 
 def objects_of(sentence):
@@ -49,7 +52,7 @@ def objects_of(sentence):
 def pairs_of(examples):
     """The unordered pairs of objects that occur together."""
     pairs = set()
-    for captions in examples.captions:
+    for captions in examples["captions"]:
         names = sorted(objects_of(captions[0]))
         pairs |= {(a, b) for a in names for b in names if a < b}
     return pairs
@@ -62,35 +65,37 @@ def test_builtin_has_the_sizes_asked_for(scenes):
         100,
     ]
     for part in (scenes.train, scenes.validation, scenes.test):
-        assert len(part.files) == len(part.captions) == len(part.boxes)
+        assert len(part["image"]) == len(part["captions"]) == len(part["boxes"])
 
 
 def test_builtin_is_the_same_everywhere(scenes):
     """The scenes, not the pixels: those depend on Pillow's way to draw an edge."""
     written = [
         (
-            part.captions,
-            [[(o["word"], *np.round(o["box"], 6)) for o in b] for b in part.boxes],
+            part["captions"],
+            [[(o["word"], *np.round(o["box"], 6)) for o in b] for b in part["boxes"]],
         )
         for part in (scenes.train, scenes.validation, scenes.test)
     ]
     written = json.dumps(written, default=float).encode()
     assert hashlib.sha256(written).hexdigest() == SCENES
     again = builtin(Config(builtin_size=1000, seed=5))
-    assert again.train.files == scenes.train.files
-    assert again.test.captions == scenes.test.captions
+    assert again.train["image"] == scenes.train["image"]
+    assert again.test["captions"] == scenes.test["captions"]
 
 
 def test_a_small_builtin_is_the_beginning_of_a_large_one(scenes):
     small = builtin(Config(builtin_size=50))
-    assert small.train.files == scenes.train.files[:50]
-    assert small.test.files == scenes.test.files[:40]
+    assert small.train["image"] == scenes.train["image"][:50]
+    assert small.test["image"] == scenes.test["image"][:40]
 
 
-@pytest.mark.parametrize("config", [tiny(), Config()], ids=["tiny", "default"])
+@pytest.mark.parametrize(
+    "config", [Config(**PRESETS["tiny"]), Config()], ids=["tiny", "default"]
+)
 def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
     # Only the words count.
-    monkeypatch.setattr("saccade.apps.captioning.scenes.draw", lambda *_: b"")
+    monkeypatch.setattr("saccade.apps.core.data.drawn.draw", lambda *_: b"")
     splits = data.load_data(config)
     train, test = splits.train, splits.test
     known = {word for sentence in all_sentences(train) for word in sentence.split()}
@@ -100,7 +105,7 @@ def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
         assert singles <= {n for s in all_sentences(train) for n in objects_of(s)}
         # Every scene has a pair of objects that training never shows together.
         visible = pairs_of(train)
-        for captions in part.captions:
+        for captions in part["captions"]:
             names = sorted(objects_of(captions[0]))
             assert any((a, b) not in visible for a in names for b in names if a < b)
     assert not set(all_sentences(train)) & set(all_sentences(test))
@@ -110,7 +115,7 @@ def test_builtin_holds_out_combinations_but_no_words(config, monkeypatch):
 def test_builtin_boxes_hold_their_objects(scenes):
     for part in (scenes.train, scenes.test):
         for file, boxes, captions in zip(
-            part.files[:60], part.boxes[:60], part.captions[:60], strict=True
+            part["image"][:60], part["boxes"][:60], part["captions"][:60], strict=True
         ):
             pixels = pictures.read([file], 64)[0].numpy().astype(int)
             background = pixels[0, 0] if not _inside(boxes, 0, 0) else pixels[-1, -1]
@@ -138,7 +143,9 @@ def _inside(boxes, x, y):
 
 
 def test_builtin_sentences_say_what_the_boxes_show(scenes):
-    for captions, boxes in zip(scenes.train.captions, scenes.train.boxes, strict=True):
+    for captions, boxes in zip(
+        scenes.train["captions"], scenes.train["boxes"], strict=True
+    ):
         middles = [
             ((b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for b in (o["box"] for o in boxes)
         ]
@@ -194,7 +201,7 @@ def everything(splits):
     """{file name: captions} over all splits."""
     found = {}
     for part in (splits.train, splits.validation, splits.test):
-        for file, captions in zip(part.files, part.captions, strict=True):
+        for file, captions in zip(part["image"], part["captions"], strict=True):
             found[pathlib.Path(file).name] = captions
     return found
 
@@ -220,8 +227,8 @@ def test_tsv_without_quoting_and_with_several_rows_a_picture(folder):
             "a.png": ['A "cat"', "cat"],
             "b.png": ["dog, big"],
         }
-        assert all(os.path.isabs(file) for file in splits.train.files)
-        assert splits.train.boxes is None
+        assert all(os.path.isabs(file) for file in splits.train["image"])
+        assert "boxes" not in splits.train
 
 
 def test_csv_with_quoting_and_other_columns(folder):
@@ -361,10 +368,10 @@ def test_karpathy_with_its_splits(folder, place, inner):
             )
         )
         splits = load(folder, split="0.001/99/1")  # which counts for nothing here
-        assert splits.train.captions == [["A cat.", "Cats!"]]
-        assert splits.validation.captions == [["A bird."]]
-        assert splits.test.captions == [["A dog."]]
-        assert pathlib.Path(splits.test.files[0]).name == "d.jpg"
+        assert splits.train["captions"] == [["A cat.", "Cats!"]]
+        assert splits.validation["captions"] == [["A bird."]]
+        assert splits.test["captions"] == [["A dog."]]
+        assert pathlib.Path(splits.test["image"][0]).name == "d.jpg"
 
 
 def test_karpathy_with_bad_entries(folder, caplog):
@@ -470,11 +477,22 @@ def test_a_split_column(folder, names):
     )
     splits = load(folder, split_column="part")
     parts = (splits.train, splits.validation, splits.test)
-    assert [pathlib.Path(p.files[0]).name for p in parts] == ["a.png", "b.png", "d.jpg"]
+    assert [pathlib.Path(p["image"][0]).name for p in parts] == [
+        "a.png",
+        "b.png",
+        "d.jpg",
+    ]
 
 
 def rows_of(count):
-    return [Row("x", pathlib.Path(f"{i}.png"), "a") for i in range(count)]
+    return [
+        Row("x", {"media": pathlib.Path(f"{i}.png"), "text": "a"}) for i in range(count)
+    ]
+
+
+def split_rows(config, rows):
+    folder = pathlib.Path(config.data)
+    return manifest.split_rows(config, rows, folder, "image", "captions")
 
 
 def test_split_by_shares():
@@ -485,7 +503,7 @@ def test_split_by_shares():
     assert len(splits.test) == pytest.approx(100, abs=35)
     # A picture stays where it is when the table grows.
     more = split_rows(config, rows_of(3000))
-    assert set(splits.test.files) <= set(more.test.files)
+    assert set(splits.test["image"]) <= set(more.test["image"])
 
 
 @pytest.mark.parametrize("split", ["90/10", "a/b/c", "90/-5/15", "0/50/50", ""])
@@ -692,7 +710,7 @@ def test_skip_bad_does_not_help_a_header(folder, file, text, why):
 
 def test_pictures_are_opened_where_nothing_else_is_wrong(folder, monkeypatch):
     """Thousands of them take minutes; a row without a caption is found before."""
-    monkeypatch.setattr(checks, "_picture_error", lambda picture: f"opened {picture}")
+    monkeypatch.setattr(data, "error_of", lambda picture: f"opened {picture}")
     (folder / "x.tsv").write_text("image\tcaption\na.png\tfine\nb.png\t\n")
     with pytest.raises(UserError, match="line 3: the caption is empty"):
         load(folder)
@@ -858,15 +876,19 @@ def prepared(tmp_path_factory):
 def test_tfds(prepared):
     splits = data.load_data(Config(data="tfds:tiny_captions", data_dir=str(prepared)))
     assert [len(p) for p in (splits.train, splits.validation, splits.test)] == [4, 2, 2]
-    captions = splits.train.captions + splits.validation.captions + splits.test.captions
+    captions = (
+        splits.train["captions"]
+        + splits.validation["captions"]
+        + splits.test["captions"]
+    )
     assert sorted(c[0] for c in captions) == [
         f"{s} {i}" for s in ("train", "val") for i in range(4)
     ]
     assert all(c[1] == "a dot" for c in captions)
     # Still encoded: the one decoder sees them, like all others.
-    assert all(file.startswith(b"\x89PNG") for file in splits.train.files)
-    number = int(splits.train.captions[0][0].split()[1])
-    assert pictures.read(splits.train.files[:1], 30)[0, 15, 15, 0] == 10 * number
+    assert all(file.startswith(b"\x89PNG") for file in splits.train["image"])
+    number = int(splits.train["captions"][0][0].split()[1])
+    assert pictures.read(splits.train["image"][:1], 30)[0, 15, 15, 0] == 10 * number
 
 
 def test_coco_captions_has_the_features_that_are_read(tmp_path):
@@ -915,29 +937,30 @@ def test_tfds_without_captions(prepared):
 
 
 def test_learn_fills_in_the_vocabulary_and_the_length(scenes):
-    config, vocabulary = data.learn(Config(), scenes)
+    task = task_for(Config()).learn(scenes.train)
+    config, vocabulary = task.config, task.assets
     sentences = all_sentences(scenes.train)
     assert config.max_length == max(len(s.split()) for s in sentences) + 1
     assert {w for s in sentences for w in s.split()} == set(vocabulary.tokens[4:])
-    kept, _ = data.learn(dataclasses.replace(config, max_length=5), scenes)
-    assert kept.max_length == 5
-    again = data.assets_from_json(vocabulary.to_json())
+    kept = task_for(dataclasses.replace(config, max_length=5)).learn(scenes.train)
+    assert kept.config.max_length == 5
+    again = task.assets_from_json(vocabulary.to_json())
     assert again.tokens == vocabulary.tokens
 
 
 def test_example_is_a_picture_as_a_client_sends_it():
-    (contents,) = data.example()["image_bytes"]
+    contents = APP.example()["image_bytes"][0]
     assert Image.open(io.BytesIO(contents)).size == (64, 64)
 
 
 def test_describe(scenes):
-    facts = data.describe(Config(), scenes)
-    assert facts["train pictures"] == 1000
-    assert facts["train captions"] == len(all_sentences(scenes.train))
-    assert facts["test pictures"] == 100
+    facts = describe(task_for(Config()), scenes)
+    assert facts["train examples"] == 1000
+    assert facts["captions"] == len(all_sentences(scenes.train))
+    assert facts["test examples"] == 100
     assert facts["longest caption"] == "10 words"
     assert facts["example 1"].partition(": ")[2] in all_sentences(scenes.train)
-    assert facts["one example"] == "image uint8 (64, 64, 3), caption string"
+    assert "image uint8 (64, 64, 64, 3), tokens int32 (64, 11)" in facts["one batch"]
     assert facts["while training"] == "pictures decoded once, 12.3 MB in memory"
 
 
@@ -957,5 +980,5 @@ def test_emoji(saccade_data, column, sizes):
     splits = data.load_data(config)
     parts = (splits.train, splits.validation, splits.test)
     assert tuple(len(part) for part in parts) == sizes
-    pixels = pictures.read(splits.test.files, 64)
+    pixels = pictures.read(splits.test["image"], 64)
     assert pixels.shape == (sizes[2], 64, 64, 3)

@@ -49,3 +49,10 @@ def test_every_word_is_frequent():
 def test_no_distance_of_nothing():
     with pytest.raises(ValueError, match="1 or more, received 0"):
         grammar.agreement(0, 1, seed=0)
+
+
+def test_the_lectures_sentence_is_one_of_its_own():
+    """The words are few, but such a clause comes."""
+    lines = grammar.sentences(4000, 0)
+    assert any(", which already ate a bunch of food ," in line for line in lines)
+    assert any(line.endswith((" was full .", " were full .")) for line in lines)

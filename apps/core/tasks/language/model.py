@@ -1,5 +1,7 @@
 """A language model with explicit state, over characters or words."""
 
+import random
+
 import keras
 from keras import ops
 
@@ -7,7 +9,7 @@ from ..... import layers
 from ...settings.cells import CELLS
 
 
-def build_language_model(vocabulary_size, config):
+def build_language_model(vocabulary_size, config, start=None):
     """keras.Model of tokens and states to logits and states.
 
     Inputs: `tokens` int32 (batch, time); `reset` bool (batch, time), True where a text
@@ -17,36 +19,33 @@ def build_language_model(vocabulary_size, config):
     states by the same names, after the last token.
 
     Args:
-        config: a Config with `cell`, `units_rnn`, `levels`, `embedding`, `tied`,
-            `dropout`, `seed`.
+        config: a Config with `cell`, `units`, `levels`, `embedding`, `tied`, `dropout`,
+            `seed`.
+        start: what the token `vocabulary_size`, which comes before a text and is never
+            written, is to the network: "token", a vector to be learned; "zeros", the
+            zero vector; None: there is none.
     """
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     reset = keras.Input((None,), dtype="bool", name="reset")
     inputs, outputs = {"tokens": tokens, "reset": reset}, {}
 
-    if config.embedding:
+    different = vocabulary_size + (start == "token")  # that are read
+    if not config.embedding:
+        x = ops.one_hot(tokens, different)  # (batch, time, different); zeros beyond
+    else:
         kind = keras.layers.Embedding
         if config.tied:
             kind = keras.layers.ReversibleEmbedding
-        embed = kind(vocabulary_size, config.embedding, name="embedding")
-        x = embed(tokens)  # (batch, time, embedding)
-    else:
-        x = ops.one_hot(tokens, vocabulary_size)  # (batch, time, vocabulary)
+        embed = kind(different, config.embedding, name="embedding")
+        x = embed_or_zeros(embed, tokens, different, start)  # (batch, time, embedding)
 
     for k in range(config.levels):
-        kind, options = CELLS[config.cell]
-        level = getattr(layers, kind)(
-            config.units_rnn,
-            **options,
-            return_sequences=True,
-            return_state=True,
-            name=f"level_{k}",
-        )
+        level = recurrent_layer(config.cell, config.units, f"level_{k}")
         if k:
             x = drop(config, f"dropout_{k}")(x)
         states = [
             keras.Input((size,), name=f"level_{k}_{part}")
-            for size, part in zip(level.state_size, "hc", strict=False)
+            for part, size in zip("hc", sizes_of(level), strict=False)
         ]
         x, *new = level(x, initial_state=states, reset_mask=reset)  # (batch, time, u)
         inputs |= {state.name: state for state in states}
@@ -54,12 +53,44 @@ def build_language_model(vocabulary_size, config):
 
     x = drop(config, "dropout_out")(x)
     if config.tied:
-        if config.embedding != config.units_rnn:
+        if config.embedding != config.units:
             x = keras.layers.Dense(config.embedding, name="to_embedding")(x)
-        logits = embed(x, reverse=True)  # (batch, time, vocabulary)
+        logits = embed(x, reverse=True)[..., :vocabulary_size]
     else:
         logits = keras.layers.Dense(vocabulary_size, name="logits")(x)
     return keras.Model(inputs, {"logits": logits, **outputs}, name=config.cell)
+
+
+def embed_or_zeros(embed, tokens, different, start):
+    """Vectors of tokens; with "zeros" the zero vector of a token beyond the others."""
+    if start != "zeros":
+        return embed(tokens)
+    known = ops.less(tokens, different)
+    x = embed(ops.where(known, tokens, 0))
+    return x * ops.cast(known, x.dtype)[..., None]
+
+
+def recurrent_layer(cell, units, name):
+    kind, options = CELLS[cell]
+    options = {**options, "return_sequences": True, "return_state": True}
+    return getattr(layers, kind)(units, **options, name=name)
+
+
+def state_sizes(config):
+    """The names of the states of a model, in its order, and their sizes: dict."""
+    before = random.getstate()  # A layer draws its seeds when it is made.
+    sizes = sizes_of(recurrent_layer(config.cell, config.units, None))
+    random.setstate(before)
+    return {
+        f"level_{k}_{part}": size
+        for k in range(config.levels)
+        for part, size in zip("hc", sizes, strict=False)
+    }
+
+
+def sizes_of(level):
+    size = level.state_size
+    return tuple(size) if isinstance(size, list | tuple) else (size,)
 
 
 def drop(config, name):
@@ -68,7 +99,7 @@ def drop(config, name):
     Under XLA on a CPU a mask for every step took four times as long as the rest of a
     training step (GRU, 384 units, 32 rows, 64 steps: 167 ms instead of about 40).
     """
-    shape = (None, 1, config.units_rnn)
+    shape = (None, 1, config.units)
     return keras.layers.Dropout(
         config.dropout, noise_shape=shape, seed=config.seed, name=name
     )

@@ -1,4 +1,4 @@
-"""From a text to its continuation, or to its probability: one graph for all of it.
+"""From tokens to those that follow, or to their probability: one graph for all of it.
 
     read     tokens of texts -> logits and states behind the last one, log-probability
     write    logits and states -> tokens, one drawn after the other
@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from .....layers import decoding
-from ...errors import UserError
 from .streams import state_names
 
 PIECE = 64
@@ -29,38 +28,20 @@ LONGEST = 100_000
 # The loops are TensorFlow's already; without a search for others it is made sooner.
 graph = functools.partial(tf.function, autograph=False)
 
-TEXT = tf.TensorSpec([None], tf.string, "text")
-REQUEST = [
-    TEXT,
-    tf.TensorSpec([None], tf.float32, "temperature"),
-    tf.TensorSpec([None], tf.int32, "length"),
-    tf.TensorSpec([None], tf.int32, "seed"),
-]
 
-
-def checked(**request):
-    """The tensors of a request, in their order: each of its rank, all of as many rows.
-
-    A SavedModel does not check. Of texts and lengths of different numbers it would
-    answer some, without a word about the others.
-
-    Args:
-        request: name -> tensor; its static shape says the rank.
-
-    Raises:
-        tf.errors.InvalidArgumentError: when it is run.
-    """
-    tensors = [tf.ensure_shape(tensor, tensor.shape) for tensor in request.values()]
-    names = list(request)
-    rows = [tf.shape(tensor)[0] for tensor in tensors]
-    checks = [
-        tf.debugging.assert_equal(
-            rows[0], count, f"Expected as many rows of {name} as of {names[0]}."
-        )
-        for name, count in zip(names[1:], rows[1:], strict=True)
-    ]
-    with tf.control_dependencies(checks):
-        return [tf.identity(tensor) for tensor in tensors]
+def prompts(vocabulary, text):
+    """Strings (batch,) as ids and lengths: never empty, never too long; 0 behind."""
+    ids, lengths = vocabulary.encode(text)
+    if vocabulary.start is None:  # Something must be read.
+        ids = tf.pad(ids, [[0, 0], [0, 1]])
+        ids = tf.where(lengths[:, None] == 0, vocabulary.blank, ids)
+        lengths = tf.maximum(lengths, 1)
+    kept = tf.minimum(lengths, LONGEST_PROMPT)
+    longest = tf.minimum(tf.shape(ids)[1], LONGEST_PROMPT)
+    places = tf.range(longest) + (lengths - kept)[:, None]
+    inside = tf.minimum(places, tf.shape(ids)[1] - 1)
+    ids = tf.gather(ids, inside, axis=1, batch_dims=1)
+    return tf.where(places < lengths[:, None], ids, 0), kept
 
 
 class Writing(NamedTuple):
@@ -85,30 +66,21 @@ class Sampler:
 
     Args:
         model: keras.Model, see `build_language_model`.
-        vocabulary: has `encode(texts) -> ids int32 (batch, longest), lengths int32
-            (batch,)`, `decode(ids, lengths) -> strings (batch,)`, `size`, `unknown`.
-        start: int, the token that is read where a prompt is empty: the model says what
-            follows a token, nothing says how a text begins.
+        vocabulary: has `decode(ids, lengths) -> strings (batch,)`, `size`, `unknown`.
         top_k: int, draw among the k likeliest tokens; 0: all.
         top_p: float, draw among the fewest likely tokens whose probabilities sum to at
             least p (Holtzman et al. 2020).
-        stop: str; a text ends before it. "": none.
+        stop: sequence of tokens, before which a text ends.
         compiled: whether XLA compiles what is between the strings, which takes seconds
             for each number of rows. One row is then written several times as fast, 64
             are not (LSTM, 256 units, 97 characters, 2 cores).
 
     The unknown token is never written.
-
-    Raises:
-        UserError: `stop` holds what the vocabulary does not.
     """
 
-    def __init__(
-        self, model, vocabulary, start, top_k=0, top_p=1.0, stop="", compiled=False
-    ):
-        self.model, self.vocabulary, self.start = model, vocabulary, start
-        self.top_k, self.top_p = top_k, float(top_p)
-        self.stop = self._stop_tokens(stop)
+    def __init__(self, model, vocabulary, top_k=0, top_p=1.0, stop=(), compiled=False):
+        self.model, self.vocabulary = model, vocabulary
+        self.top_k, self.top_p, self.stop = top_k, float(top_p), list(stop)
         self.compiled = compiled
         self.names = state_names(model)
 
@@ -118,22 +90,10 @@ class Sampler:
         self._read_piece = maybe_compiled(self.read_piece)
         self._write_piece = maybe_compiled(self.write_piece)
         # Graphs that are made once, when they are first used.
-        self.respond = graph(self.continue_text, input_signature=REQUEST)
-        self.respond_score = graph(self.score, input_signature=[TEXT])
-        self._stream_begin = graph(self.begin)
+        ids = tf.TensorSpec([1, None], tf.int32)
+        one = tf.TensorSpec([1], tf.int32)
+        self._stream_begin = graph(self.begin, input_signature=[ids, one, one])
         self._stream_piece = graph(self._write_piece)
-
-    def _stop_tokens(self, stop):
-        if not stop:
-            return []
-        ids, _ = self.vocabulary.encode(tf.constant([stop]))
-        ids = ids[0].numpy().tolist()
-        if self.vocabulary.unknown in ids:
-            raise UserError(
-                f"--stop expected a text that the model can write; received {stop!r}, "
-                "of which it has never seen some part."
-            )
-        return ids
 
     # Reading
 
@@ -150,7 +110,7 @@ class Sampler:
         Returns:
             logits float32 (batch, vocabulary), of the token behind the text; states;
             log_prob float32 (batch,), sum over t = 2 ... n of ln p(x_t | x_1 ...
-            x_{t-1}), which is 0 for texts of no token or one.
+            x_{t-1}), which is 0 for no token or one.
         """
         batch, longest = tf.shape(ids)[0], tf.shape(ids)[1]
         # XLA wants one width; else a short text need not be as long as a piece.
@@ -196,21 +156,11 @@ class Sampler:
         inputs = {"tokens": tokens[:, :-1], "reset": reset, **states}
         outputs = self.model(inputs, training=False)
         logits = tf.cast(outputs["logits"], tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens[:, 1:], logits)
+        # What does not count may be a token that is never written.
+        targets = tf.where(weights > 0, tokens[:, 1:], 0)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         states = {name: outputs[name] for name in self.names}
         return logits[:, -1], states, -tf.reduce_sum(losses * weights, axis=1)
-
-    def prompts(self, text):
-        """Strings (batch,) as ids and lengths: never empty, never too long."""
-        ids, lengths = self.vocabulary.encode(text)
-        ids = tf.pad(ids, [[0, 0], [0, 1]])
-        ids = tf.where(lengths[:, None] == 0, self.start, ids)
-        lengths = tf.maximum(lengths, 1)
-        kept = tf.minimum(lengths, LONGEST_PROMPT)
-        longest = tf.minimum(tf.shape(ids)[1], LONGEST_PROMPT)
-        places = tf.range(longest) + (lengths - kept)[:, None]
-        places = tf.minimum(places, tf.shape(ids)[1] - 1)
-        return tf.gather(ids, places, axis=1, batch_dims=1), kept
 
     def zeros(self, batch):
         """States (batch, units) by name; what they are does not matter at a reset."""
@@ -219,10 +169,11 @@ class Sampler:
 
     # Writing
 
-    def begin(self, text, length):
-        """Where writing starts: behind the prompts `text`, for `length` tokens each."""
-        logits, states, _ = self.read(*self.prompts(text))
-        recent = tf.fill([tf.shape(text)[0], len(self.stop)], -1)
+    def begin(self, ids, lengths, length):
+        """Where writing starts: behind prompts, as `read` takes them, for `length`
+        tokens each."""
+        logits, states, _ = self.read(ids, lengths)
+        recent = tf.fill([tf.shape(ids)[0], len(self.stop)], -1)
         ends = tf.clip_by_value(length, 0, LONGEST)
         return Writing(tf.constant(0), logits, states, ends, recent)
 
@@ -292,22 +243,26 @@ class Sampler:
         }
         return tf.cast(outputs["logits"][:, 0], tf.float32), states
 
-    def write(self, text, temperature, length, seed):
-        """Tokens behind the prompts: ids int32 (batch, time), lengths int32 (batch,).
+    def write(self, ids, lengths, temperature, length, seed):
+        """Tokens behind prompts: ids int32 (batch, time), lengths int32 (batch,).
 
-        Args:
-            text: string (batch,). temperature: float32, length: int32, seed: int32,
-                each (batch,).
+        Args, each (batch,) but for `ids`:
+            ids, lengths: as in `read`.
+            temperature: float32; logits are divided by it. 0, less or no number: the
+                likeliest token is taken.
+            length: int32, tokens to write, 0 to LONGEST; what is outside is taken as
+                the nearest of the two.
+            seed: int32, of the draws: a row's depend on its own seed only.
         """
-        writing = self.begin(text, length)
+        writing = self.begin(ids, lengths, length)
         pieces = (tf.reduce_max(writing.ends) + PIECE - 1) // PIECE
         pieces = tf.maximum(pieces, 1)  # so that there is one, of nothing if need be
-        shape = [text.shape[0], PIECE]
+        shape = [ids.shape[0], PIECE]
         written = tf.TensorArray(tf.int32, pieces, element_shape=shape)
 
         def body(i, writing, written):
-            ids, writing = self._write_piece(writing, temperature, seed)
-            return i + 1, writing, written.write(i, ids)
+            piece, writing = self._write_piece(writing, temperature, seed)
+            return i + 1, writing, written.write(i, piece)
 
         _, writing, written = tf.while_loop(
             lambda i, writing, _: (
@@ -317,149 +272,35 @@ class Sampler:
             (0, writing, written),
             maximum_iterations=pieces,
         )
-        ids = tf.transpose(written.stack(), [1, 0, 2])  # (batch, pieces, PIECE)
-        return tf.reshape(ids, [tf.shape(text)[0], pieces * PIECE]), writing.ends
+        tokens = tf.transpose(written.stack(), [1, 0, 2])  # (batch, pieces, PIECE)
+        return tf.reshape(tokens, [tf.shape(ids)[0], pieces * PIECE]), writing.ends
 
-    # What a client asks
-
-    def continue_text(self, text, temperature, length, seed):
-        """Continuations of prompts, a dict; each argument and each answer is (batch,).
+    def stream(self, ids, lengths, temperature, length, seed):
+        """Yields the text of one continuation in parts; joined, it is that of `write`.
 
         Args:
-            text: string, UTF-8. Of a longer one the last LONGEST_PROMPT tokens are
-                read; where it is empty, `start` is.
-            temperature: float32; logits are divided by it. 0, less or no number: the
-                likeliest token is taken.
-            length: int32, tokens to write, 0 to LONGEST; what is outside is taken as
-                the nearest of the two.
-            seed: int32, of the draws: a row's depend on its own seed only.
-
-        Returns:
-            `continuation` string, without the prompt; `length` int32, its tokens.
-        """
-        request = checked(text=text, temperature=temperature, length=length, seed=seed)
-        ids, lengths = self.write(*request)
-        return {
-            "continuation": self.vocabulary.decode(ids, lengths),
-            "length": lengths,
-        }
-
-    def score(self, text):
-        """How probable texts are, a dict; `text` and each answer is (batch,).
-
-        Returns:
-            `log_prob` float32, sum of the natural logarithms of the probabilities of
-            the tokens 2 to n, each given those before it; 0 for texts of no token or
-            one. `length` int32, n.
-        """
-        (text,) = checked(text=text)
-        ids, lengths = self.vocabulary.encode(text)
-        _, _, log_prob = self.read(ids, lengths)
-        return {"log_prob": log_prob, "length": lengths}
-
-    def stream(self, prompt, temperature, length, seed):
-        """Yields one continuation in parts; joined, they are `continue_text`'s.
-
-        Args:
-            prompt: str or bytes. temperature, length, seed: numbers.
+            ids, lengths: as in `read`, of one row. temperature, length, seed: numbers.
 
         What might become the stop text is held back until it is clear. The vocabulary's
         text of some tokens must begin with its text of the first of them.
         """
         temperature = tf.constant([temperature], tf.float32)
         seed = tf.constant([seed], tf.int32)
-        writing = self._stream_begin(tf.constant([prompt]), tf.constant([length]))
-        ids, shown = tf.zeros([1, 0], tf.int32), ""
+        writing = self._stream_begin(ids, lengths, tf.constant([length]))
+        written, shown = tf.zeros([1, 0], tf.int32), ""
         while writing.count < writing.ends[0]:
             more, writing = self._stream_piece(writing, temperature, seed)
-            ids = tf.concat([ids, more], axis=1)
+            written = tf.concat([written, more], axis=1)
             end, count = int(writing.ends[0]), int(writing.count)
             sure = end if count >= end else count - max(len(self.stop) - 1, 0)
-            (text,) = self.vocabulary.decode(ids, tf.constant([sure])).numpy()
+            (text,) = self.vocabulary.decode(written, tf.constant([sure])).numpy()
             text = text.decode()
             yield text[len(shown) :]
             shown = text
 
 
 @functools.lru_cache(maxsize=4)
-def sampler(model, vocabulary, **options):
+def sampler(model, vocabulary, top_k, top_p, stop):
     """A `Sampler`; the last ones are kept, because making the graph takes longer than
     writing a page."""
-    return Sampler(model, vocabulary, **options)
-
-
-def check_undrawn(options):
-    """An error for options of drawing where a given text is measured."""
-    if options != type(options)():
-        raise UserError(
-            "Measuring a text draws nothing, so no option of drawing has an effect; "
-            f"received {options}. Leave them out."
-        )
-
-
-def signatures(model, vocabulary, start, top_k=0, top_p=1.0, stop=""):
-    """The export's functions by name; every input and output has the batch first.
-
-    serving_default(text, temperature, length, seed) -> continuation, length
-    serving_xla: the same, compiled between the strings. The lengths may change without
-        a new compilation, the number of rows may not. It needs a server that was told
-        to allow XLA.
-    score(text) -> log_prob, length
-    step(token, reset, level_<k>_<part> ...) -> logits, level_<k>_<part> ...: for a
-        client that chooses the tokens itself. `reset` puts the initial state in.
-    encode(text) -> tokens, length: for them too; and
-    decode(before, token) -> text, what `token` adds to a text whose last token is
-        `before`; -1 where the text begins. A row is one token, because a server that
-        puts requests together fails those of different widths.
-
-    Args:
-        as in `Sampler`.
-    """
-    plain = Sampler(model, vocabulary, start, top_k, top_p, stop)
-    compiled = Sampler(model, vocabulary, start, top_k, top_p, stop, compiled=True)
-
-    def known(tokens):
-        """Tokens that are none of the vocabulary's are the unknown one."""
-        inside = (tokens >= 0) & (tokens < vocabulary.size)
-        return tf.where(inside, tokens, vocabulary.unknown)
-
-    def step(token, reset, *states):
-        states = dict(zip(plain.names, states, strict=True))
-        token, reset, *states = checked(token=token, reset=reset, **states)
-        states = dict(zip(plain.names, states, strict=True))
-        logits, states = plain.step(known(token), states, reset)
-        return {"logits": logits, **states}
-
-    def encode(text):
-        ids, lengths = vocabulary.encode(*checked(text=text))
-        return {"tokens": ids, "length": lengths}
-
-    def decode(before, token):
-        before, token = checked(before=before, token=token)
-        first = vocabulary.decode(known(before)[:, None])
-        both = vocabulary.decode(known(tf.stack([before, token], axis=1)))
-        begin, end = tf.strings.length(first), tf.strings.length(both)
-        added = tf.strings.substr(both, begin, end - begin)
-        alone = vocabulary.decode(known(token)[:, None])
-        return {"text": tf.where(before < 0, alone, added)}
-
-    one_step = [
-        tf.TensorSpec([None], tf.int32, "token"),
-        tf.TensorSpec([None], tf.bool, "reset"),
-        *(
-            tf.TensorSpec([None, model.input[name].shape[-1]], tf.float32, name)
-            for name in plain.names
-        ),
-    ]
-    one_token = [
-        tf.TensorSpec([None], tf.int32, "before"),
-        tf.TensorSpec([None], tf.int32, "token"),
-    ]
-    return {
-        "serving_default": plain.respond,
-        "serving_xla": compiled.respond,
-        "score": plain.respond_score,
-        "step": graph(step, input_signature=one_step),
-        "encode": graph(encode, input_signature=[TEXT]),
-        "decode": graph(decode, input_signature=one_token),
-    }
+    return Sampler(model, vocabulary, top_k, top_p, stop)

@@ -23,6 +23,63 @@ from ...training.replicas import own_variable
 
 # Tokens of a text in memory at most; beyond, they lie in a file.
 IN_MEMORY = 2**24
+BATCH = 2**20  # characters of which the ids are found at a time
+
+
+class Documents:
+    """Texts as they are read, before there is a vocabulary: the examples of a language
+    model, which need not lie in memory.
+
+    Args:
+        pieces: function without arguments -> iterator of (whether a document begins
+            with it, a piece of it, str).
+        length: how much text it is, in the unit that people count it in.
+    """
+
+    def __init__(self, pieces, length):
+        self._pieces, self._length = pieces, length
+        self._vocabulary = self._text = None
+
+    def __iter__(self):
+        return self._pieces()
+
+    def __len__(self):
+        return self._length
+
+    def text(self, vocabulary):
+        """The `Text` in ids of a vocabulary, its `start` before every document and its
+        `end` behind every piece; that of the last vocabulary is kept."""
+        if self._vocabulary is not vocabulary:
+            pieces = self._ids(vocabulary)
+            self._text = Text.from_pieces(pieces, vocabulary.size + 1)
+            self._vocabulary = vocabulary
+        return self._text
+
+    def _ids(self, vocabulary):
+        """Yields (whether a document begins with it, int32 array)."""
+        nothing = np.zeros(0, np.int32)
+        start, end = (
+            nothing if token is None else np.array([token], np.int32)
+            for token in (vocabulary.start, vocabulary.end)
+        )
+        for some in _batches(self):
+            begins, pieces = zip(*some, strict=True)
+            ids = vocabulary.ids(list(pieces))
+            for first, piece in zip(begins, ids, strict=True):
+                yield first, np.concatenate([start if first else nothing, piece, end])
+
+
+def _batches(pieces):
+    """Lists of (begins, piece), each of about BATCH characters or of one piece."""
+    some, length = [], 0
+    for begins, piece in pieces:
+        some.append((begins, piece))
+        length += len(piece)
+        if length >= BATCH:
+            yield some
+            some, length = [], 0
+    if some:
+        yield some
 
 
 class Text:
@@ -142,8 +199,9 @@ def train_windows(text, rows, window, seed, first_step=0, part=WHOLE):
 
     Returns:
         `tf.data.Dataset` of ({"tokens" int32, "reset" bool}, targets int32, weights
-        float32), each (rows of the part, window). The weight is 0 where the target is
-        the first token of a document, which nothing before it predicts.
+        float32), each (rows of the part, window). The weight is 0 where the target
+        would be the first token of a document, which nothing before it predicts; the
+        target there is 0.
     """
     length = len(text) // rows  # of a stream
     windows = (length - 1) // window  # per pass
@@ -164,7 +222,8 @@ def train_windows(text, rows, window, seed, first_step=0, part=WHOLE):
         tokens, new = cut_windows(starts + shift + w * window)
         stream_begins = (w == 0) & (tf.range(window) == 0)
         inputs = {"tokens": tokens[:, :-1], "reset": new[:, :-1] | stream_begins}
-        return inputs, tokens[:, 1:], tf.cast(~new[:, 1:], tf.float32)
+        targets = tf.where(new[:, 1:], 0, tokens[:, 1:])
+        return inputs, targets, tf.cast(~new[:, 1:], tf.float32)
 
     steps = tf.data.Dataset.range(first_step, tf.int64.max)
     return steps.map(cut, num_parallel_calls=2, deterministic=True).prefetch(4)
@@ -247,7 +306,7 @@ def state_names(model):
     return [name for name in model.input if name not in ("tokens", "reset")]
 
 
-def loss_meter(model, rows=32, window=100, warm_up=200, most=None):
+def loss_meter(model, rows=32, window=100, warm_up=200):
     """A function that measures the loss of `model` on a text, its state carried.
 
     The text is read in `rows` streams at once. All but the first begin `warm_up` tokens
@@ -256,11 +315,11 @@ def loss_meter(model, rows=32, window=100, warm_up=200, most=None):
 
     Args:
         model: as in `Carrier`; measured as it is when the function is called.
-        most: tokens to read, from the beginning; None: all.
 
     Returns:
-        function of a Text -> float, nats per token: the mean cross-entropy of all
-        tokens but the first of each document.
+        function of a Text and of how many tokens of it to read (None: all) -> float,
+        nats per token: the mean cross-entropy of all tokens but the first of each
+        document.
     """
     names = state_names(model)
 
@@ -273,7 +332,7 @@ def loss_meter(model, rows=32, window=100, warm_up=200, most=None):
         )
         return tf.reduce_sum(losses * weights), [outputs[name] for name in names]
 
-    def measure(text):
+    def measure(text, most=None):
         tokens = len(text) if most is None else min(most, len(text))
         if tokens == np.searchsorted(text.starts, tokens):
             raise UserError(
@@ -296,12 +355,12 @@ def loss_meter(model, rows=32, window=100, warm_up=200, most=None):
             loss, states = run(
                 tf.constant(ids[:, :-1]),
                 tf.constant(begins[:, :-1] | (offsets == 0)),
-                tf.constant(ids[:, 1:]),
+                tf.constant(np.where(counted, ids[:, 1:], 0)),
                 tf.constant(counted, tf.float32),
                 states,
             )
             total += float(loss)
             count += counted.sum()
-        return total / count
+        return float(total / count)
 
     return measure

@@ -14,14 +14,14 @@ from matplotlib.image import imread
 from saccade.apps.char_lm import config, data, inspection, model
 from saccade.apps.char_lm.inspection import drawing
 from saccade.apps.char_lm.inspection.probes import Probe
+from saccade.apps.char_lm.vocabulary import characters as characters_of
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.inputs.characters import Characters
 from saccade.apps.core.tasks.language.streams import state_names
 
 
 def small(**options):
-    chosen = config.Config(**{"cell": "lstm", "units_rnn": 6, "seed": 1, **options})
-    characters = Characters(data.ALPHABET)
+    chosen = config.Config(**{"cell": "lstm", "units": 6, "seed": 1, **options})
+    characters = characters_of(data.ALPHABET)
     keras.utils.set_random_seed(1)
     return chosen, characters, model.build_model(chosen, characters)
 
@@ -45,6 +45,13 @@ def test_activations_are_the_states_carried_through_the_text(cell):
             for name, v in zip(states, last, strict=True)
         ]
         np.testing.assert_allclose(values[length - 1], np.concatenate(last), atol=1e-5)
+
+    # The start is read before the text, and has no row of its own.
+    with_start = np.append(np.int32(characters.start), ids)
+    _, expected = inspection.read_states(network, with_start)
+    _, behind_start = inspection.read_states(network, ids, characters.start)
+    np.testing.assert_allclose(behind_start, expected[1:], atol=1e-6)
+    assert np.abs(behind_start - values).max() > 1e-3
 
 
 CODE = (

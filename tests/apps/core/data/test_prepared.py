@@ -8,21 +8,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from saccade.apps.captioning import data as captioning
-from saccade.apps.captioning import tensorflow_sets
-from saccade.apps.captioning.config import Config as CaptioningConfig
-from saccade.apps.char_lm import data as char_lm
-from saccade.apps.char_lm.config import Config as CharConfig
-from saccade.apps.core.data import prepared
+from saccade import apps
+from saccade.apps.core.data import media_sets, prepared
 from saccade.apps.core.errors import UserError
-from saccade.apps.word_lm import data as word_lm
-from saccade.apps.word_lm.config import Config as WordConfig
+from saccade.apps.core.tasks.describe import describe
 
-APPS = {
-    "captioning": (captioning, CaptioningConfig),
-    "char_lm": (char_lm, CharConfig),
-    "word_lm": (word_lm, WordConfig),
-}
 # Sets that each app could be trained on, as their makers describe them.
 SETS = [
     ("captioning", "coco_captions", ("train", "val", "test")),
@@ -30,6 +20,11 @@ SETS = [
     ("word_lm", "lm1b", ("train", "test")),
     ("word_lm", "imdb_reviews", ("train", "test")),
 ]
+
+
+def task_of(app, **settings):
+    loaded = apps.load(app)
+    return loaded.task_for(loaded.Config(**settings))
 
 
 def mocked(name, splits, folder):
@@ -66,17 +61,16 @@ def described(builder, split, **_):
 @pytest.mark.parametrize(("app", "name", "splits"), SETS)
 def test_sets_that_only_their_description_is_there_of(app, name, splits, tmp_path):
     mocked(name, splits, tmp_path)
-    data, config_class = APPS[app]
-    config = config_class(data=f"tfds:{name}", data_dir=str(tmp_path))
+    settings = {"data": f"tfds:{name}", "data_dir": str(tmp_path)}
+    if app != "captioning":
+        settings |= {"batch_size": 2, "window": 4}
+    task = task_of(app, **settings)
     # The mock cannot make up captions beside pictures that stay encoded.
     made_up = described if app == "captioning" else None
     with tfds.testing.mock_data(20, data_dir=str(tmp_path), as_dataset_fn=made_up):
-        found = data.load_data(config)
+        found = task.read()
     assert len(found.train) and len(found.validation) and len(found.test)
-    small = config
-    if app != "captioning":
-        small = config_class(**{**vars(config), "batch_size": 2, "window": 4})
-    facts = data.describe(small, found)
+    facts = describe(task, found)
     assert facts["lies in"].startswith(str(tmp_path / name))
     assert [facts[f"example {i}"] for i in (1, 2, 3)]
 
@@ -84,17 +78,16 @@ def test_sets_that_only_their_description_is_there_of(app, name, splits, tmp_pat
 def test_prepared_sets_that_do_not_fit():
     folder = _prepared_sets()
     with pytest.raises(UserError, match="image and captions, received image, label"):
-        captioning.load_data(CaptioningConfig(data="tfds:mnist", data_dir=folder))
-    for data, config_class in (APPS["char_lm"], APPS["word_lm"]):
+        task_of("captioning", data="tfds:mnist", data_dir=folder).read()
+    for app in ("char_lm", "word_lm"):
         with pytest.raises(UserError, match="no feature 'text'; it has image, label"):
-            data.load_data(config_class(data="tfds:mnist", data_dir=folder))
+            task_of(app, data="tfds:mnist", data_dir=folder).read()
 
 
 @pytest.mark.parametrize("app", ["char_lm", "word_lm"])
 def test_prepared_texts(app):
-    data, config_class = APPS[app]
-    config = config_class(data="tfds:tiny_shakespeare", data_dir=_prepared_sets())
-    facts = data.describe(config, data.load_data(config))
+    task = task_of(app, data="tfds:tiny_shakespeare", data_dir=_prepared_sets())
+    facts = describe(task, task.read())
     assert facts["lies in"].endswith("tiny_shakespeare/1.0.0, 1.1 MB")
     assert "First Citizen:" in facts["example 1"]
 
@@ -114,9 +107,9 @@ def test_without_a_network_the_folder_to_fill_is_named(
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(prepared, "check_network", no_network)
-    data, config_class = APPS[app]
+    task = task_of(app, data=f"tfds:{name}", data_dir=str(tmp_path))
     with pytest.raises(UserError) as error:
-        data.load_data(config_class(data=f"tfds:{name}", data_dir=str(tmp_path)))
+        task.read()
     message = str(error.value)
     assert f"copy FOLDER/{name} to {tmp_path}/{name}" in message
     assert f"tfds build {name} --data_dir FOLDER" in message
@@ -150,26 +143,26 @@ def test_what_is_missing_is_downloaded_with_a_progress_bar(
     tmp_path, monkeypatch, capfd, caplog
 ):
     monkeypatch.setattr(prepared, "check_network", lambda: None)
-    config = CaptioningConfig(data="tfds:tiny_pictures", data_dir=str(tmp_path))
+    settings = {"data": "tfds:tiny_pictures", "data_dir": str(tmp_path)}
     with caplog.at_level("INFO", "saccade"):
-        splits = captioning.load_data(config)
+        splits = task_of("captioning", **settings).read()
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [6, 3, 3]
     assert "Downloading tfds:tiny_pictures" in caplog.text
     shown = capfd.readouterr()
     assert "Generating train examples" in shown.err + shown.out
     caplog.clear()
-    again = captioning.load_data(config)
-    assert again.train.captions == splits.train.captions and not caplog.text
+    again = task_of("captioning", **settings).read()
+    assert again.train["captions"] == splits.train["captions"] and not caplog.text
 
 
 def test_pictures_of_a_large_set_are_temporary_files(tmp_path, monkeypatch):
     monkeypatch.setattr(prepared, "check_network", lambda: None)
-    config = CaptioningConfig(data="tfds:tiny_pictures", data_dir=str(tmp_path))
-    small = captioning.load_data(config)
-    monkeypatch.setattr(tensorflow_sets, "IN_MEMORY", 0)
-    large = captioning.load_data(config)
+    settings = {"data": "tfds:tiny_pictures", "data_dir": str(tmp_path)}
+    small = task_of("captioning", **settings).read()
+    monkeypatch.setattr(media_sets, "IN_MEMORY", 0)
+    large = task_of("captioning", **settings).read()
     assert large.sha256 == small.sha256
-    files = [pathlib.Path(file) for file in large.train.files]
+    files = [pathlib.Path(file) for file in large.train["image"]]
     assert all(file.is_file() for file in files)
     del large
     assert not any(file.exists() for file in files)

@@ -325,6 +325,46 @@ def test_the_text_of_some_tokens_begins_with_that_of_the_first(tok, data):
         assert longer.startswith(shorter)
 
 
+QUOTING = Tokenizer.build(
+    ['He said: "well, (so) 5." At 10:30', '"No, 历史。" and/or', "key: 1, $ 5 of 5%"]
+)
+
+
+@pytest.mark.parametrize(
+    "tok",
+    [
+        QUOTING,
+        Tokenizer(["a", "b"], "spaces", separator="_", written=True),
+        Tokenizer("ab", "characters"),
+    ],
+    ids=["words", "spaces", "characters"],
+)
+@hypothesis.given(data=st.data())
+@hypothesis.settings(max_examples=20, deadline=None)
+def test_a_token_at_a_time_gives_the_same_text(tok, data):
+    """Two texts at once, of any tokens, special ones too."""
+    row = st.lists(st.integers(0, tok.size - 1), min_size=9, max_size=9)
+    ids = np.array([data.draw(row), data.draw(row)], np.int32)
+    before, parts = tf.constant([-1, -1]), []
+    for t in range(9):
+        added, before = tok.decode_step(before, tf.constant(ids[:, t]))
+        parts.append(added.numpy())
+    whole = tok.decode(ids, [9, 9]).numpy().tolist()
+    assert [b"".join(column) for column in zip(*parts, strict=True)] == whole
+
+
+def test_a_step_needs_the_quotes_that_are_open():
+    text = '"No," he said: "well."'
+    tok = Tokenizer.build([text])
+    before, printed = tf.constant([-1]), ""
+    for token in tok.ids(text):
+        added, before = tok.decode_step(before, tf.constant([token]))
+        printed += added.numpy()[0].decode()
+    assert printed == text
+    with pytest.raises(ValueError, match="fallback"):
+        CHARACTERS.decode_step(before, before)
+
+
 def test_bytes_that_finish_no_character_wait():
     ids = [CHARACTERS.tokens.index(f"<0x{b:02X}>") for b in "😀".encode()]
     texts = CHARACTERS.decode([ids] * 5, range(5)).numpy()
@@ -354,6 +394,16 @@ def test_names_of_special_tokens_in_a_text_are_no_tokens_of_their_own():
     texts = ["b <unk> a <eos> b"]
     tok = Tokenizer.build(texts, "spaces", special=special, written=True)
     assert tok.tokens == ["<UNK>", "<EOS>", "b", "a"] and tok.rare == 0
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_names_that_are_written_are_found_and_their_letters_not_counted(lower):
+    options = {"special": ("<UNK>", "<E>"), "written": True, "lower": lower}
+    tok = Tokenizer.build(["a<E>be", "ae<UNK>b"], "characters", **options)
+    assert sorted(tok.own) == ["a", "b", "e"]
+    np.testing.assert_array_equal(tok.ids("<E>"), [1])
+    words = Tokenizer(["a"], "words", **options)
+    np.testing.assert_array_equal(words.ids("a <e>"), [2, 1] if lower else [2, 0, 0, 0])
 
 
 @pytest.mark.parametrize("units", tokenizer.UNITS)

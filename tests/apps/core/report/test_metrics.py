@@ -3,7 +3,7 @@ import math
 import pytest
 import sacrebleu
 
-from saccade.apps.core.report.metrics import caption_metrics, cider_d
+from saccade.apps.core.report.metrics import caption_metrics, cider_d, label_metrics
 
 
 def test_a_right_sentence_is_100_percent():
@@ -131,3 +131,14 @@ def test_cider_d_of_characters():
     assert cider_d(
         ["红色圆形", "蓝色方块"], [["红色圆形"], ["蓝色方块"]], "characters"
     ) == (pytest.approx(10))
+
+
+def test_scores_of_labels():
+    """By hand: a has tp 2, fp 1, fn 1; b tp 1, fp 1, fn 1; c was never right."""
+    figures = label_metrics([*"aaabbc"], [*"aabbac"[:5], "d"])
+    f1 = [4 / 6, 2 / 4, 0, 0]  # a, b, c (answered only), d (right only)
+    assert figures["accuracy"] == pytest.approx(50)
+    assert figures["macro_f1"] == pytest.approx(100 * sum(f1) / 4)
+    assert figures["majority"] == pytest.approx(50)
+    with pytest.raises(ValueError, match="as many labels as references"):
+        label_metrics(["a"], [])

@@ -28,11 +28,11 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True)
-class Decode:
+class Options:
     beam: int = 3
 
 
-def signatures(model, config, assets, options):
+def signatures(model):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def respond(text):
         lengths = tf.cast(tf.strings.length(text), tf.float32)[:, None]
@@ -41,7 +41,7 @@ def signatures(model, config, assets, options):
     return {"serving_default": respond}
 
 
-def more_signatures(model, config, assets, options):
+def more_signatures(model):
     """One that needs XLA, and one with inputs that the example does not hold."""
 
     @tf.function(
@@ -58,7 +58,7 @@ def more_signatures(model, config, assets, options):
         sums = tf.reduce_sum(tokens, -1)
         return {"sum": ones, "sums": sums, "reset": reset, "text": text}
 
-    functions = signatures(model, config, assets, options)
+    functions = signatures(model)
     return {**functions, "serving_xla": functions["serving_default"], "step": step}
 
 
@@ -66,39 +66,40 @@ def make_run(sign=signatures, scale=1.0, name="lengths", folder="nowhere"):
     """As much of a Run as an export needs: a model of one weight."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.set_weights([np.full((1, 1), scale, "float32")])
-    serve = types.SimpleNamespace(
-        signatures=sign, exported_options=lambda config: Decode()
-    )
-    app = types.SimpleNamespace(
-        name=name,
-        summary="how long a text is",
-        serve=serve,
-        example=lambda: {"text": ["four", "语言"]},
-    )
+    app = types.SimpleNamespace(name=name, summary="how long a text is")
     metrics = {"exact_match": 12.5}
     return types.SimpleNamespace(
         app=app,
         config=Config(),
-        assets=None,
         model=model,
+        sign=sign,
         metrics=metrics,
         folder=pathlib.Path(folder),
     )
 
 
+def write(run, to, labels=()):
+    """`write_export`, as `Run.export` calls it."""
+    functions = run.sign(run.model)
+    compiled = tuple(name for name in functions if name == "serving_xla")
+    example = {"text": ["four", "语言"]}
+    exported = export.Exported(functions, compiled, Options(), example)
+    return export.write_export(run, exported, to, labels)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return export.write_export(make_run(), tmp_path_factory.mktemp("exports"))
+    return write(make_run(), tmp_path_factory.mktemp("exports"))
 
 
 def test_version_numbers_go_up(tmp_path):
-    first = export.write_export(make_run(scale=1.0), tmp_path)
-    second = export.write_export(make_run(scale=2.0), tmp_path)
+    first = write(make_run(scale=1.0), tmp_path)
+    second = write(make_run(scale=2.0), tmp_path)
     assert [first, second] == [tmp_path / "lengths/1", tmp_path / "lengths/2"]
     # What an operator may have put beside them counts only if it is a number.
     for name in ("7", "canary", "12.old", "-9", " 10", "1e3", "\u0669", str(2**63)):
         (tmp_path / "lengths" / name).mkdir()
-    assert export.write_export(make_run(scale=3.0), tmp_path).name == "8"
+    assert write(make_run(scale=3.0), tmp_path).name == "8"
     for version, scale in ((1, 1.0), (2, 2.0), (8, 3.0)):
         loaded = tf.saved_model.load(str(tmp_path / "lengths" / str(version)))
         answer = loaded.signatures["serving_default"](text=tf.constant(["abc"]))
@@ -115,7 +116,7 @@ def test_a_version_taken_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
         rename(source, target)
 
     monkeypatch.setattr(export.os, "rename", slow)
-    assert export.write_export(make_run(), tmp_path).name == "2"
+    assert write(make_run(), tmp_path).name == "2"
     assert (tmp_path / "lengths/1/saved_model.pb").read_text() == "theirs"
 
 
@@ -128,9 +129,10 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, step):
     if step != "signatures":
         monkeypatch.setattr(export, step, fail)
     with pytest.raises(RuntimeError, match="disk on fire"):
-        export.write_export(run, tmp_path)
-    assert list((tmp_path / "lengths").iterdir()) == []
-    assert [path.name for path in tmp_path.iterdir()] == ["lengths"]
+        write(run, tmp_path)
+    made = [] if step == "signatures" else ["lengths"]
+    assert [path.name for path in tmp_path.iterdir()] == made
+    assert not list(tmp_path.glob("lengths/*"))
 
 
 def test_others_may_read_it(folder):
@@ -149,7 +151,7 @@ def test_model_card(folder):
     assert card["config"] == {"data": "builtin", "seed": 5, "units": [2, 3]}
     assert card["data"] == {"name": "builtin", "sha256": None}
     assert card["seed"] == 5
-    assert card["decode"] == {"beam": 3}
+    assert card["options"] == {"beam": 3}
     assert card["metrics"] == {"exact_match": 12.5}
     assert card["parameters"] == 1
     assert card["signatures"] == {
@@ -166,7 +168,7 @@ def test_model_card(folder):
 def test_model_card_tells_the_data_that_training_wrote_down(tmp_path):
     text = json.dumps({"name": "builtin", "sha256": "f00"})
     (tmp_path / "data.json").write_text(text, "utf-8")
-    target = export.write_export(make_run(folder=tmp_path), tmp_path / "models")
+    target = write(make_run(folder=tmp_path), tmp_path / "models")
     card = json.loads((target / "model_card.json").read_text("utf-8"))
     assert card["data"] == {"name": "builtin", "sha256": "f00"}
 
@@ -231,7 +233,7 @@ def requested(record):
 
 
 def test_warm_up_asks_every_signature_but_xla_in_every_batch_size(tmp_path):
-    folder = export.write_export(make_run(more_signatures), tmp_path)
+    folder = write(make_run(more_signatures), tmp_path)
     loaded = tf.saved_model.load(str(folder))
     replayed = []
     for record in records(folder):
@@ -257,7 +259,7 @@ def test_warm_up_is_read_by_tf_serving(tmp_path):
         "tensorflow_serving.apis.prediction_log_pb2",
         reason="tensorflow-serving-api is not installed (extra: serving)",
     )
-    folder = export.write_export(make_run(more_signatures), tmp_path)
+    folder = write(make_run(more_signatures), tmp_path)
     assert records(folder)
     for record in records(folder):
         log = logs.PredictionLog.FromString(record)
@@ -274,7 +276,7 @@ def test_warm_up_is_read_by_tf_serving(tmp_path):
 def test_warm_up_of_a_long_request(folder, tmp_path):
     """Lengths above 127 take several bytes in a message."""
     text = "long " * 5000
-    functions = signatures(lambda lengths: lengths, None, None, None)
+    functions = signatures(lambda lengths: lengths)
     warm_up.write_warm_up(tmp_path, functions, {"text": [text]}, [1])
     (record,) = records(tmp_path)
     assert requested(record)[1]["text"].tolist() == [text.encode()]
@@ -296,11 +298,11 @@ def config_message(folder):
 
 
 def test_the_models_of_all_apps_are_in_one_file(tmp_path):
-    export.write_export(make_run(name="b"), tmp_path)
-    export.write_export(make_run(name="a"), tmp_path)
+    write(make_run(name="b"), tmp_path)
+    write(make_run(name="a"), tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / ".writing-1-models.config").write_text("killed")
-    export.write_export(make_run(name="a"), tmp_path)
+    write(make_run(name="a"), tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["a", "b", "batching.config", "empty", "models.config"]
     assert (tmp_path / "models.config").read_text("utf-8") == (
@@ -320,8 +322,8 @@ def test_the_models_of_all_apps_are_in_one_file(tmp_path):
 
 
 def test_labels_move_and_their_versions_stay_loaded(tmp_path):
-    def write(name, *labels):
-        export.write_export(make_run(name=name), tmp_path, labels)
+    def written(name, *labels):
+        write(make_run(name=name), tmp_path, labels)
         text = (tmp_path / "models.config").read_text("utf-8")
         (of_a,) = [part for part in text.split("config {\n") if '"/models/a"' in part]
         policy = [line.strip() for line in of_a.splitlines() if "policy" in line]
@@ -331,16 +333,16 @@ def test_labels_move_and_their_versions_stay_loaded(tmp_path):
         numbers = " ".join(f"versions: {v}" for v in versions)
         return f"model_version_policy {{ specific {{ {numbers} }} }}"
 
-    assert write("a") == ({"a": {}},)
-    assert write("a", "stable") == ({"a": {"stable": 2}}, policy(2))
-    assert write("a", "canary") == ({"a": {"stable": 2, "canary": 3}}, policy(2, 3))
+    assert written("a") == ({"a": {}},)
+    assert written("a", "stable") == ({"a": {"stable": 2}}, policy(2))
+    assert written("a", "canary") == ({"a": {"stable": 2, "canary": 3}}, policy(2, 3))
     # The greatest is loaded too, for requests without a label.
-    assert write("a") == ({"a": {"stable": 2, "canary": 3}}, policy(2, 3, 4))
+    assert written("a") == ({"a": {"stable": 2, "canary": 3}}, policy(2, 3, 4))
     # Until the server has moved the labels, requests by them go to 2 and 3.
     moved = {"stable": 5, "canary": 5}
-    assert write("a", "stable", "canary") == ({"a": moved}, policy(2, 3, 5))
+    assert written("a", "stable", "canary") == ({"a": moved}, policy(2, 3, 5))
     other = {"a": moved, "b": {"stable": 1}}
-    assert write("b", "stable") == (other, policy(5))
+    assert written("b", "stable") == (other, policy(5))
 
     by_name = {model.name: model for model in config_message(tmp_path)}
     assert by_name.keys() == {"a", "b"}
@@ -352,7 +354,7 @@ def test_labels_move_and_their_versions_stay_loaded(tmp_path):
 def test_an_operators_labels_are_kept(tmp_path):
     """Rolled back by hand, with another layout than ours."""
     for _ in range(3):
-        export.write_export(make_run(), tmp_path, ["stable"])
+        write(make_run(), tmp_path, ["stable"])
     (tmp_path / "models.config").write_text(
         "# rolled back on Monday: {\n"
         "model_config_list: { config: { name: 'lengths',\n"
@@ -365,7 +367,7 @@ def test_an_operators_labels_are_kept(tmp_path):
     if importlib.util.find_spec("tensorflow_serving"):
         (model,) = config_message(tmp_path)
         assert {"lengths": dict(model.version_labels)} == labels
-    export.write_export(make_run(), tmp_path)
+    write(make_run(), tmp_path)
     assert server.read_labels(tmp_path) == {"lengths": {"stable": 2}}
 
 
@@ -384,14 +386,14 @@ def test_an_operators_labels_are_kept(tmp_path):
 def test_a_broken_file_is_an_error_before_anything_is_written(tmp_path, text):
     (tmp_path / "models.config").write_text(text)
     with pytest.raises(UserError, match="models.config.*Mend it, or delete it"):
-        export.write_export(make_run(), tmp_path)
+        write(make_run(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["models.config"]
 
 
 @pytest.mark.parametrize("label", ["", "a b", 'a"b', "a/b", "..", "größe"])
 def test_a_label_that_no_address_can_hold_is_an_error(tmp_path, label):
     with pytest.raises(UserError, match="stable,canary"):
-        export.write_export(make_run(), tmp_path, ["stable", label])
+        write(make_run(), tmp_path, ["stable", label])
     assert not list(tmp_path.iterdir())
 
 
@@ -410,7 +412,7 @@ def test_batching_file(folder):
 def test_exports_side_by_side_get_numbers_of_their_own(tmp_path):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = [make_run(name=name) for name in ("a", "b", "a", "b")]
-        targets = list(pool.map(lambda run: export.write_export(run, tmp_path), runs))
+        targets = list(pool.map(lambda run: write(run, tmp_path), runs))
     names = sorted(f"{target.parent.name}/{target.name}" for target in targets)
     assert names == ["a/1", "a/2", "b/1", "b/2"]
     assert server.read_labels(tmp_path) == {"a": {}, "b": {}}

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from saccade.apps.core.serving import export, server, warm_up
 
-from .test_export import make_run
+from .test_export import make_run, write
 
 # Exports the run of test_export.py; dies at the given call of the given step.
 DRIVER = """
@@ -58,7 +58,7 @@ owner = {
     "server": export.server,
 }[owner]
 setattr(owner, name, killing(getattr(owner, name)))
-export.write_export(test_export.make_run(scale=2.0), to, ["stable"])
+test_export.write(test_export.make_run(scale=2.0), to, ["stable"])
 """
 # Each step, and how often an export calls it.
 STEPS = {
@@ -121,7 +121,7 @@ def test_killed_at_any_point_it_leaves_nothing_half(tmp_path):
     others = [point for point in POINTS if point not in points]
     # Others each time: a failure names its point, and needs no seed to be repeated.
     points += random.SystemRandom().sample(others, min(KILLS, len(POINTS)) - 2)
-    export.write_export(make_run(), tmp_path, ["stable"])
+    write(make_run(), tmp_path, ["stable"])
     versions, left = [1], []
     for point in points:
         step, moment, _ = point
@@ -137,7 +137,7 @@ def test_killed_at_any_point_it_leaves_nothing_half(tmp_path):
         left = left or litter(tmp_path)
     assert left, "none of the kills left a half version: they came at no bad moment"
     versions.append(versions[-1] + 1)
-    target = export.write_export(make_run(scale=3.0), tmp_path, ["stable"])
+    target = write(make_run(scale=3.0), tmp_path, ["stable"])
     assert int(target.name) == versions[-1]
     check(tmp_path, versions)
     assert not litter(tmp_path)
@@ -165,10 +165,10 @@ def test_what_a_living_export_writes_is_not_removed(tmp_path):
     ) as other:
         folder = pathlib.Path(other.stdout.readline().strip())
         try:
-            export.write_export(make_run(), tmp_path)
+            write(make_run(), tmp_path)
             assert folder.is_dir(), "the work of a living process is gone"
         finally:
             other.kill()
-    export.write_export(make_run(), tmp_path)
+    write(make_run(), tmp_path)
     assert not folder.exists(), "the work of a dead process is still there"
     check(tmp_path, [1, 2])

@@ -94,12 +94,12 @@ def test_words_and_options_are_parted():
 
 
 def test_help_has_a_row_per_field():
-    rows = {flag: (default, text) for flag, default, text in help_rows(Config)}
+    rows = {row.flag: (row.default, row.help) for row in help_rows(Config)}
     assert len(rows) == len(dataclasses.fields(Config))
     assert rows["--cell"] == ("gru", "the recurrent cell (one of elman, lstm, gru)")
     assert rows["--warm-up/--no-warm-up"][0] == "true"
     assert rows["--filters"] == ("16,32", "of the stages (at least 1)")
     assert rows["--rate"][1] == "share dropped (from 0 to 0.9)"
     assert rows["--seed"][0] == "none"
-    preset = {flag: default for flag, default, _ in help_rows(Config(units=9))}
+    preset = {row.flag: row.default for row in help_rows(Config(units=9))}
     assert preset["--units"] == "9"

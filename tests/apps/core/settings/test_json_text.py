@@ -1,8 +1,11 @@
 """Settings as JSON."""
 
+import dataclasses
+
 import pytest
 
 from saccade.apps.core.errors import ConfigError
+from saccade.apps.core.settings.fields import field, validate
 from saccade.apps.core.settings.json_text import from_json, to_json
 
 from .example import Config
@@ -34,3 +37,24 @@ def test_wrong_json_is_an_error(source, words):
         from_json(Config, source)
     for word in words:
         assert word in str(refused.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed:
+    """`units` was called `units_rnn` once, and `tokens` was called `units`."""
+
+    tokens: str = field("words", "", formerly=("units",))
+    units: int = field(8, "", formerly=("units_rnn",))
+
+    def __post_init__(self):
+        validate(self)
+
+
+def test_old_files_are_read_by_the_former_names():
+    old = {"units": "characters", "units_rnn": 64}
+    assert from_json(Renamed, old) == Renamed(tokens="characters", units=64)
+    assert from_json(Renamed, {"units_rnn": 64}) == Renamed(units=64)
+    # What is a name today is no former one in a file of today.
+    assert from_json(Renamed, {"units": 16}) == Renamed(units=16)
+    with pytest.raises(ConfigError, match="units: expected an integer"):
+        from_json(Renamed, {"units": "characters"})

@@ -8,12 +8,14 @@ import pytest
 import tensorflow as tf
 
 from saccade.apps.char_lm.config import Config
+from saccade.apps.char_lm.vocabulary import characters as characters_of
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.files import scratch
 from saccade.apps.core.tasks.language import streams
 from saccade.apps.core.tasks.language.model import build_language_model
 from saccade.apps.core.tasks.language.streams import (
     Carrier,
+    Documents,
     Text,
     loss_meter,
     state_names,
@@ -25,7 +27,7 @@ VOCABULARY = 7
 
 def small_model(cell="gru", levels=1):
     """Untrained, with weights large enough that the state matters."""
-    config = Config(units_rnn=6, embedding=5, cell=cell, levels=levels, dropout=0.0)
+    config = Config(units=6, embedding=5, cell=cell, levels=levels, dropout=0.0)
     model = build_language_model(VOCABULARY, config)
     draw = np.random.default_rng(1)
     for weight in model.trainable_variables:
@@ -116,6 +118,25 @@ def test_pieces_make_the_text_again(size):
     np.testing.assert_array_equal(again.starts, text.starts)
 
 
+def test_documents_become_the_text_of_a_vocabulary():
+    """In its own ids, its start before every document, once for each."""
+    pieces, read = [(True, "ab"), (False, "ca"), (True, "b?")], []
+
+    def documents():
+        read.append(1)
+        return iter(pieces)
+
+    some = Documents(documents, 6)
+    plain, other = characters_of("ab", with_start=False), characters_of("cab")
+    assert len(some) == 6 and list(some) == pieces
+    assert some.text(plain).ids.tolist() == [1, 2, 0, 1, 2, 0]
+    np.testing.assert_array_equal(some.text(plain).starts, [0, 4])
+    text = some.text(other)
+    assert text.ids.tolist() == [4, 2, 3, 1, 2, 4, 3, 0]
+    np.testing.assert_array_equal(text.starts, [0, 5])
+    assert some.text(other) is text and len(read) == 3
+
+
 # Windows. In these texts the id of a token is its place.
 
 
@@ -190,6 +211,20 @@ def test_a_text_too_short_for_its_streams_is_an_error():
     assert len(windows(Text([np.arange(16)]), 2, rows=2, window=7)) == 2
     with pytest.raises(UserError, match="received 0"):
         train_windows(Text([]), 1, 1, 0)
+
+
+def test_a_start_is_read_and_teaches_the_first_token():
+    """It is no target itself: there stands a token that can be written, for nothing."""
+    start = 99
+    text = Text([[start, 3, 1], [start, 4]], start + 1)
+    for tokens, reset, targets, weights in windows(text, 4, window=4):
+        np.testing.assert_array_equal(reset[:, 1:], tokens[:, 1:] == start)
+        expected = {start: (3, 4), 3: (1,), 1: (0,), 4: (0,)}
+        for token, target, weight in zip(
+            tokens[0], targets[0], weights[0], strict=True
+        ):
+            assert target in expected[token]
+            assert weight == (token in (start, 3))
 
 
 # The carried state
@@ -362,6 +397,23 @@ def test_loss_without_a_warm_up(model):
     assert measured == pytest.approx(read_through(model, text), rel=1e-6)
 
 
+def test_the_loss_counts_the_first_token_behind_a_start():
+    config = Config(units=6, embedding=0, dropout=0.0)
+    model = build_language_model(VOCABULARY, config, start="zeros")
+    draw = np.random.default_rng(1)
+    for weight in model.trainable_variables:
+        weight.assign(0.6 * draw.standard_normal(weight.shape))
+    bodies = [draw.integers(0, VOCABULARY, n) for n in (1, 7, 3)]
+    text = Text([np.append(VOCABULARY, body) for body in bodies], VOCABULARY + 1)
+    losses = []
+    for body in bodies:
+        logits = whole(model, np.append(VOCABULARY, body)[None])["logits"][0, :-1]
+        log_probs = tf.nn.log_softmax(logits).numpy()
+        losses += (-log_probs[np.arange(len(body)), body]).tolist()
+    assert len(losses) == 11
+    assert loss_meter(model, 1, 7, 5)(text) == pytest.approx(np.mean(losses), rel=1e-6)
+
+
 @pytest.mark.parametrize("documents", [(), (1,), (1, 1, 1)])
 def test_a_text_with_nothing_to_tell_is_an_error(model, documents):
     with pytest.raises(UserError, match="at least 2 tokens"):
@@ -371,5 +423,5 @@ def test_a_text_with_nothing_to_tell_is_an_error(model, documents):
 def test_loss_of_the_beginning(model):
     text = random_text(400, 300)
     begun = Text([text.ids[:400], text.ids[400:450]])
-    measured = loss_meter(model, rows=2, window=10, most=450)(text)
+    measured = loss_meter(model, rows=2, window=10)(text, 450)
     np.testing.assert_allclose(measured, read_through(model, begun), rtol=1e-4)

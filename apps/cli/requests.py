@@ -1,0 +1,209 @@
+"""The requests that the words of `predict` and `client` name: for every app alike.
+
+cat.jpg "more/*.png" -       files, for the first input kind that reads files
+--text "a word"              a value of the kind of that name: once for all rows, or
+                             once per row
+--table rows.csv             a row per row, of the columns that bear kinds' names
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from .. import REGISTRY, load_config_module
+from ..core.data import tables
+from ..core.errors import UserError
+from ..core.settings.command_line import flag_of
+
+
+@dataclasses.dataclass
+class Words:
+    """What stands behind a verb.
+
+    plain: the words that belong to no option.
+    values: kind name -> the words behind its option.
+    """
+
+    plain: list
+    values: dict
+
+
+def kinds_of(app):
+    """The kinds that a person gives, by name; from the app's config, without
+    TensorFlow."""
+    module = load_config_module(app)
+    kinds = module.kinds(module.Config())
+    return {name: kind for name, kind in kinds.items() if not kind.hidden}
+
+
+def joined(arguments):
+    """The words of a verb that answers, `--KIND VALUE` as one, `--KIND=VALUE`: else a
+    value that looks like an option of the verb, as --help, would be taken for it."""
+    app = next((word for word in arguments if word in REGISTRY), None)
+    if app is None:
+        return arguments
+    flags, words, rest = flags_of(app), [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        words.append(f"{word}={rest.pop(0)}" if word in flags and rest else word)
+    return words
+
+
+def flags_of(app):
+    """The options of an app's inputs: flag -> name of the kind."""
+    return {
+        flag_of(spelled): name
+        for name, kind in kinds_of(app).items()
+        for spelled in filter(None, (name, kind.alias))
+    }
+
+
+def part_kinds(app, arguments):
+    """Parts `--KIND VALUE` from the other words.
+
+    Returns:
+        kind name -> list of the words behind its option; the other words, list.
+
+    Raises:
+        UserError: an option without its value.
+    """
+    flags, values, others, rest = flags_of(app), {}, [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag not in flags:
+            others.append(word)
+            continue
+        if not equals:
+            if not rest:
+                raise UserError(
+                    f"{flag[2:]}: expected a value, as in {flag} VALUE; received none."
+                )
+            value = rest.pop(0)
+        values.setdefault(flags[flag], []).append(value)
+    return values, others
+
+
+def read_requests(kinds, words, table=""):
+    """The requests that the words name, and what to call each.
+
+    Args:
+        kinds: name -> Kind, of the signature that is asked.
+        words: `Words`. table: a file of rows, or "".
+
+    Returns:
+        requests: list of dicts, a value per kind; labels: list of str, "" where there
+        is no name.
+
+    Raises:
+        UserError: a kind has no value, or the kinds have different numbers of values.
+    """
+    if table:
+        if words.plain or words.values:
+            raise UserError(
+                "--table holds the requests; leave other inputs out, received "
+                f"{' '.join(words.plain) or flag_of(next(iter(words.values)))}."
+            )
+        return read_table(kinds, table)
+    columns = {
+        name: [value for word in words.values[name] for value in kind.from_word(word)]
+        for name, kind in kinds.items()
+        if name in words.values
+    }
+    labels = []
+    if words.plain:
+        name = _kind_of_files(kinds, columns, words.plain)
+        columns[name], labels = read_files(kinds[name], words.plain)
+    if missing := [name for name in kinds if name not in columns]:
+        raise UserError(
+            f"Expected {' and '.join(map(_how_to_give(kinds), missing))}; received "
+            "none."
+        )
+    rows = max(map(len, columns.values()))
+    for name, values in columns.items():
+        if len(values) == 1:
+            columns[name] = values * rows
+        elif len(values) != rows:
+            raise UserError(
+                f"Expected one {flag_of(name)} for all rows or one for each of {rows}; "
+                f"received {len(values)}."
+            )
+    requests = [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return requests, labels or [""] * rows
+
+
+def _kind_of_files(kinds, columns, words):
+    """The kind that plain words are files of."""
+    for name, kind in kinds.items():
+        if kind.files and name not in columns:
+            return name
+    raise UserError(
+        f"Expected {' and '.join(map(flag_of, kinds))} once, as an option or by files; "
+        f"received {' '.join(words)} besides, which is no run's folder."
+    )
+
+
+def _how_to_give(kinds):
+    def text(name):
+        kind = kinds[name]
+        option = flag_of(kind.alias or name)
+        return f"{option} VALUE, a file, or -" if kind.files else f"{option} VALUE"
+
+    return text
+
+
+def read_files(kind, words):
+    """The values of files: the words, patterns resolved, and standard input (`-`);
+    and their names."""
+    values, labels = [], []
+    for word in words:
+        if word == "-":
+            several = kind.from_pipe(sys.stdin.buffer.read())
+            values += several
+            labels += [value if value in _names(several) else "" for value in several]
+            continue
+        for path in _matching(word):
+            several = kind.values(path)
+            values += several
+            labels += [str(path) if len(several) == 1 else ""] * len(several)
+    return values, labels
+
+
+def _names(values):
+    return [value for value in values if isinstance(value, str) and "\n" not in value]
+
+
+def _matching(word):
+    if not any(c in word for c in "*?["):
+        return [word]
+    path = pathlib.Path(word)
+    root = pathlib.Path(path.anchor or ".")
+    found = sorted(str(p) for p in root.glob(str(path.relative_to(path.anchor))))
+    # A pattern that fits nothing is named as it is: perhaps it is no pattern but a file
+    # called so, and else it fails alone, as a missing file does.
+    return found or [word]
+
+
+def read_table(kinds, path):
+    """A request per row of a table with a column per kind; paths are relative to it."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"--table expected a .csv, .tsv or .jsonl file; found no {path}."
+        )
+    wanted = {flag_of(name): name for name in kinds}
+    reader = {".tsv": tables.read_tsv, ".jsonl": tables.read_json_lines}
+    read = reader.get(path.suffix.lower(), tables.read_csv)
+    requests, labels = [], []
+    for record in read(path, wanted):
+        if record.error:
+            raise UserError(f"{record.where}: {record.error}.")
+        request = {}
+        for name, kind in kinds.items():
+            request[name] = kind.from_cell(record.values[name], path.parent)
+        requests.append(request)
+        labels.append(record.where)
+    return requests, labels

@@ -1,0 +1,315 @@
+"""Input kinds: what one part of a request is, once for all apps.
+
+A kind turns what people have (a word of the command line, a file, a cell of a table)
+into what a request holds, says which tensors carry that, and decodes them in the graph.
+Decoding depends on nothing that was learned.
+
+`config.py` of an app names its kinds, so this module imports TensorFlow only where a
+graph is made.
+"""
+
+import os
+import pathlib
+import typing
+
+from ..errors import UserError
+
+
+class Kind:
+    """The base of all kinds: what each of them must offer.
+
+    hidden: no person gives it; the command line does not show it.
+    files: whether a plain word of the command line is a file of this kind.
+    alias: another name for its option on the command line, or "".
+    help: what it is, for `--help`.
+    empty: what a request holds in the place of a value that could not be read.
+    """
+
+    hidden = False
+    files = False
+    alias = ""
+    help = ""
+    empty: typing.Any = b""
+
+    def values(self, path):
+        """The values that a file of this kind holds, one or more; list."""
+        return [path]
+
+    def from_word(self, word):
+        """The values that the word behind this kind's option names; list."""
+        return [word]
+
+    def from_pipe(self, content):
+        """The values on standard input, bytes: the names of files, one a line."""
+        return [line.strip() for line in as_text(content).splitlines() if line.strip()]
+
+    def from_cell(self, value, folder):
+        """The value that a cell of a table in `folder` names."""
+        return value
+
+    def encode(self, value):
+        """What a request holds for a value of Python's, and why there is none or ""."""
+        raise NotImplementedError
+
+    def specs(self, name):
+        """The tensors that carry a batch of it: list of `tf.TensorSpec`, each of shape
+        (None, ...), for a kind that a task calls `name`."""
+        raise NotImplementedError
+
+    def decode(self, *tensors):
+        """In the graph: tensors -> (values for `Task.features`, ok bool (batch,))."""
+        raise NotImplementedError
+
+    def column(self, values):
+        """A function of indices int64 (n,) -> what `decode` gives for these of the
+        values, for tf.data. It is worked out once, not every epoch.
+
+        Raises:
+            UserError: a value cannot be decoded.
+        """
+        raise NotImplementedError
+
+    def examples(self):
+        """Two good values, as a client might send them."""
+        raise NotImplementedError
+
+    def text_of(self, value):
+        """A value in a line, for people."""
+        return str(value)
+
+
+class Picture(Kind):
+    """A picture: JPEG, PNG, GIF, BMP or WebP; a path, or its bytes.
+
+    Args:
+        size: height and width, in pixels, that `decode` gives: uint8 (batch, size,
+            size, 3).
+    """
+
+    files = True
+    help = "a picture file: JPEG, PNG, GIF, BMP or WebP"
+
+    def __init__(self, size):
+        self.size = size
+
+    def from_cell(self, value, folder):
+        return pathlib.Path(folder) / str(value)
+
+    def encode(self, value):
+        if isinstance(value, bytes):
+            return value, ""
+        try:
+            return pathlib.Path(value).read_bytes(), ""
+        except IsADirectoryError:
+            path = pathlib.Path(value)
+            return b"", f"is a folder; name its files, as '{path}/*'"
+        except FileNotFoundError:
+            return b"", "there is no such file"
+        except (OSError, ValueError) as error:  # a name that no file can have
+            why = getattr(error, "strerror", None) or error
+            return b"", f"cannot be read: {why}"
+
+    # What the graph says of a value by `ok` False.
+    refused = "is no JPEG, PNG, GIF, BMP or WebP picture, or a broken or too large one"
+
+    def specs(self, name):
+        import tensorflow as tf
+
+        # An input whose name ends so may hold any bytes in TF Serving's REST API.
+        return [tf.TensorSpec([None], tf.string, f"{name}_bytes")]
+
+    def decode(self, image_bytes):
+        from . import pictures
+
+        return pictures.decoder(self.size)(image_bytes)
+
+    def column(self, values):
+        from . import pictures
+
+        return pictures.picker(values, self.size)
+
+    def examples(self):
+        from ..data import drawn
+
+        return [drawn.example(), drawn.example()]
+
+    def text_of(self, value):
+        return f"{len(value):,} bytes" if isinstance(value, bytes) else str(value)
+
+
+class Text(Kind):
+    """A text, UTF-8: str or bytes are the text, a `pathlib.Path` is a file of it.
+
+    Bytes that are no UTF-8 are what the model does not know; a file of them is an
+    error.
+
+    Args:
+        examples: two texts.
+        alias: as in `Kind`.
+        lines: whether every line of a file that is not empty is a text of its own.
+        prepare: function (str) -> str for what no graph can do, as cutting Chinese into
+            words; it must change nothing when it is used twice.
+    """
+
+    files = True
+    help = "a text; a plain word is a text file"
+
+    def __init__(self, examples, alias="", lines=False, prepare=None):
+        self._examples, self.alias = examples, alias
+        self.lines, self.prepare = lines, prepare
+
+    def values(self, path):
+        path = pathlib.Path(path)
+        if not self.lines:
+            return [path]
+        text, error = self.text(path)
+        return [path] if error else self.texts_in(text)  # `encode` says why
+
+    def from_pipe(self, content):
+        return self.texts_in(as_text(content))
+
+    def texts_in(self, text):
+        """A text, or with `lines` its lines that are not empty; list of str."""
+        if not self.lines:
+            return [text]
+        return [line for line in text.split("\n") if line.strip()]
+
+    def text(self, value):
+        """A value as str and "", or "" and why it cannot be read."""
+        if isinstance(value, os.PathLike):
+            from ..data.texts import read_or_why
+
+            return read_or_why(value)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace"), ""
+        return value, ""
+
+    def encode(self, value):
+        if isinstance(value, bytes) and not self.prepare:
+            return value, ""
+        text, error = self.text(value)
+        if self.prepare:
+            text = self.prepare(text)
+        # What is no character comes out as bytes that are no UTF-8: unknown ones.
+        return text.encode("utf-8", "surrogatepass"), error
+
+    refused = "cannot be read as a text"
+
+    def specs(self, name):
+        import tensorflow as tf
+
+        return [tf.TensorSpec([None], tf.string, name)]
+
+    def decode(self, text):
+        import tensorflow as tf
+
+        return text, tf.fill(tf.shape(text), True)
+
+    def column(self, values):
+        import tensorflow as tf
+
+        encoded = tf.constant([self.encode(value)[0] for value in values], tf.string)
+        return lambda indices: tf.gather(encoded, indices)
+
+    def examples(self):
+        return list(self._examples)
+
+
+class Tensor(Kind):
+    """Numbers that a program sends: tokens, for instance.
+
+    Args:
+        dtype: name of a TensorFlow dtype. shape: behind the batch.
+    """
+
+    hidden = True
+    empty = 0
+    refused = ""
+
+    def __init__(self, dtype, shape=()):
+        self.dtype, self.shape = dtype, tuple(shape)
+
+    def encode(self, value):
+        return value, ""
+
+    def specs(self, name):
+        import tensorflow as tf
+
+        return [tf.TensorSpec([None, *self.shape], self.dtype, name)]
+
+    def decode(self, tensor):
+        import tensorflow as tf
+
+        return tensor, tf.fill([tf.shape(tensor)[0]], True)
+
+    def column(self, values):
+        import tensorflow as tf
+
+        tensor = tf.constant(values, self.dtype)
+        return lambda indices: tf.gather(tensor, indices)
+
+    def examples(self):
+        import numpy as np
+
+        return [np.zeros([size or 1 for size in self.shape])] * 2
+
+
+class State(Tensor):
+    """A recurrent state, float32 (batch, units); its output has the same name."""
+
+    def __init__(self, units):
+        super().__init__("float32", (units,))
+
+
+def as_text(content):
+    """Standard input as str.
+
+    Raises:
+        UserError: it is no UTF-8.
+    """
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"Standard input is no UTF-8: {error}.") from None
+
+
+def columns_of(kinds, requests):
+    """Requests -> what a signature's inputs hold, and what is wrong with each.
+
+    Args:
+        kinds: name -> Kind.
+        requests: list of dicts, a value per kind; where there is one kind, its values
+            will do.
+
+    Returns:
+        columns: kind name -> list of encoded values; errors: list of str, "" where a
+        request is sound.
+
+    Raises:
+        UserError: a request lacks a part, or has one that no kind knows.
+    """
+    columns = {name: [] for name in kinds}
+    errors = []
+    for request in requests:
+        request = as_request(kinds, request)
+        error = ""
+        for name, kind in kinds.items():
+            value, why = kind.encode(request[name])
+            columns[name].append(kind.empty if why else value)
+            error = error or why
+        errors.append(error)
+    return columns, errors
+
+
+def as_request(kinds, request):
+    """A request as a dict, one value per kind."""
+    if not isinstance(request, dict) and len(kinds) == 1:
+        return {next(iter(kinds)): request}
+    if not isinstance(request, dict) or request.keys() != kinds.keys():
+        received = (
+            ", ".join(map(str, request)) if isinstance(request, dict) else repr(request)
+        )
+        raise UserError(
+            f"Expected a request with {' and '.join(kinds)}; received {received[:200]}."
+        )
+    return request

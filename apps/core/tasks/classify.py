@@ -1,0 +1,120 @@
+"""Classify: one label of several comes out."""
+
+import collections
+import dataclasses
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from ..data.labelled import labels_in
+from ..errors import UserError
+from ..inputs.tokenizer import Tokenizer
+from ..report.metrics import label_metrics
+from ..settings.json_text import read_json
+from ..training.losses import TokenLoss
+from .task import Pairs, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """What is learned before there is a model.
+
+    labels: in the order of the probabilities.
+    tokenizer: of texts; None where the inputs are no texts.
+    widths: to which texts are padded, growing, see `training.batches.padded`.
+    """
+
+    labels: tuple[str, ...]
+    tokenizer: Tokenizer | None = None
+    widths: tuple[int, ...] = ()
+
+    def to_json(self):
+        """JSON text from which `from_json` makes the same."""
+        tokenizer = self.tokenizer.to_json() if self.tokenizer else ""
+        saved = {"labels": self.labels, "tokenizer": tokenizer, "widths": self.widths}
+        return json.dumps(saved, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text):
+        saved = read_json(text, {"labels": [str], "tokenizer": str, "widths": [int]})
+        tokenizer = saved["tokenizer"]
+        return cls(
+            tuple(saved["labels"]),
+            Tokenizer.from_json(tokenizer) if tokenizer else None,
+            tuple(saved["widths"]),
+        )
+
+
+class Classify(Task):
+    """A family of tasks whose answer is a label.
+
+    Its config has `label_smoothing` and `class_weights`; its assets are `Classes`; its
+    model has the output `logits` (batch, classes).
+
+    Attributes of a subclass:
+        references: the column of the right labels, str.
+    """
+
+    references = "label"
+
+    def learn(self, train):
+        """The labels; a task of texts learns its tokenizer besides."""
+        return self.bound(assets=Classes(labels_in(train[self.references])))
+
+    def assets_from_json(self, text):
+        return Classes.from_json(text)
+
+    def targets(self, examples):
+        labels = examples[self.references]
+        ids = {label: i for i, label in enumerate(self.assets.labels)}
+        counts = collections.Counter(labels)
+        weights = dict.fromkeys(labels, 1.0)
+        if self.config.class_weights == "balanced":
+            weights = {c: len(labels) / (len(ids) * counts[c]) for c in counts}
+        return Pairs(
+            owner=np.arange(len(labels)),
+            targets={"logits": np.array([ids[label] for label in labels], np.int32)},
+            weights={"logits": np.array([weights[c] for c in labels], np.float32)},
+        )
+
+    def loss(self):
+        return {"logits": TokenLoss(self.config.label_smoothing)}
+
+    def respond(self, model, inputs, options):
+        """`probabilities` float32 (batch, classes)."""
+        logits = model(inputs, training=False)["logits"]
+        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
+
+    def answer(self, values, tensors, options):
+        """`label`, string (batch,), the likeliest; `score` float32 (batch,), its
+        probability; `probabilities` (batch, classes) of `labels`, string (batch,
+        classes), which are the same in every row: a client need not know them."""
+        probabilities = tensors["probabilities"]
+        labels = tf.constant(self.assets.labels)
+        rows = tf.shape(probabilities)[0]
+        return {
+            "label": tf.gather(labels, tf.argmax(probabilities, axis=-1)),
+            "score": tf.reduce_max(probabilities, axis=-1),
+            "probabilities": probabilities,
+            "labels": tf.tile(labels[None], [rows, 1]),
+        }
+
+    def measure(self, answers, examples):
+        """Figures of labels, see `label_metrics`.
+
+        Raises:
+            UserError: an example cannot be read.
+        """
+        for i, answer in enumerate(answers):
+            if not answer["ok"]:
+                raise UserError(f"Example {i}: {answer['error']}.")
+        figures = label_metrics(
+            [answer["label"] for answer in answers], examples[self.references]
+        )
+        classes = len(self.assets.labels)
+        measured_on = f"{len(answers)} examples, the likeliest of {classes} labels"
+        return {**figures, "measured_on": measured_on}
+
+    def show(self, answer):
+        return f"{answer['label']}  ({answer['score']:.2f})"

@@ -1,0 +1,273 @@
+"""Task: the contract between an app and everything that is shared.
+
+The life of an example: raw row -> `kind.decode` -> `Task.features` -> model ->
+`Task.respond` -> `Task.answer` -> a line, a figure or a response. Core calls these for
+training, validation, `predict`, export and serving alike.
+"""
+
+import dataclasses
+import types
+
+import numpy as np
+
+from ..data import tables
+from ..errors import UserError
+from ..training import batches, optimizers
+from .signatures import signature_named
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """What is learned from rows: an input and what should come out, all rows at once.
+
+    owner: int (pairs,), the row whose kinds' values a pair is given: five captions of a
+        picture are five pairs of one row.
+    targets: output name -> array (pairs, ...), or a list of lists, which core pads.
+    inputs: further inputs of the model, as for teacher forcing, likewise.
+    weights: output name -> float32, of the shape of its loss: 0 where nothing counts.
+    """
+
+    owner: np.ndarray
+    targets: dict
+    inputs: dict = dataclasses.field(default_factory=dict)
+    weights: dict = dataclasses.field(default_factory=dict)
+
+
+class Task:
+    """What an app does with its data and its model; an app's task.py derives from this
+    or from a family.
+
+    Args:
+        config: the app's `Config`.
+        assets: what was learned from training data before there was a model, with
+            `to_json()`; None before that.
+
+    Attributes of a subclass:
+        name: of the app.
+        settings: its module config.py; `Options`, how an answer is read out, is its.
+        best: the figure of validation that decides which weights are kept, the higher
+            the better; with a minus before it, the lower. Or override `rank`.
+        validated_at_most: examples that are validated after every round.
+        compiled: what `serving_xla` compiles: True, all of `respond`; or a function in
+            its place, see `Signature.compiled`.
+    """
+
+    name: str
+    settings: types.ModuleType
+    Options: type
+    best = "accuracy"
+    validated_at_most = 500
+    compiled = True
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "settings" in vars(cls):
+            cls.Options = cls.settings.Options
+
+    def __init__(self, config, assets=None):
+        self.config, self.assets = config, assets
+
+    def bound(self, config=None, assets=None):
+        """The same task with other settings or assets."""
+        return type(self)(config or self.config, assets or self.assets)
+
+    def kinds(self):
+        """Input name -> Kind, of `serving_default` and of the data's rows."""
+        return self.settings.kinds(self.config)
+
+    # What an app writes
+
+    def read(self):
+        """The data that the config names: `Splits` of raw rows."""
+        raise NotImplementedError
+
+    def build_model(self):
+        """A functional keras.Model with named inputs and a dict of outputs."""
+        raise NotImplementedError
+
+    def features(self, values):
+        """In the graph: what the kinds decoded, name -> batch -> the model's inputs.
+
+        An input with an open axis holds ids, with 0 as padding only.
+        """
+        return values
+
+    def respond(self, model, inputs, options):
+        """In the graph: the model's inputs -> tensors. This part alone is compiled.
+
+        options: the fields of `Options`; those that a request may set as [batch]
+        tensors, the others as they are.
+        """
+        raise NotImplementedError
+
+    def answer(self, values, tensors, options):
+        """In the graph: what the kinds decoded and `respond` returned -> the response,
+        a dict of tensors, batch first. Strings are made here."""
+        raise NotImplementedError
+
+    def measure(self, answers, examples):
+        """Figures of answers to examples: dict of Python's numbers."""
+        raise NotImplementedError
+
+    def why_no_test(self):
+        """Why the test split of the data is empty: half a sentence."""
+        raise NotImplementedError
+
+    def show(self, answer):
+        """An answer in one line, for a terminal."""
+        raise NotImplementedError
+
+    # What a family gives, or what is as it is for most
+
+    def learn(self, train):
+        """The task with what must be learned from training data before a model can be
+        built: assets, and fields of the config that were open."""
+        return self
+
+    def assets_from_json(self, text):
+        """What `assets.to_json()` wrote -> assets."""
+        raise NotImplementedError
+
+    def targets(self, examples):
+        """`Pairs` of all examples; without `owner` each row is a pair."""
+        raise NotImplementedError
+
+    def loss(self):
+        """Output name -> a keras loss whose `call` gives a loss per element; core
+        averages it over the global batch. None: the trainer has its own."""
+        raise NotImplementedError
+
+    def batches(self, examples):
+        """Function of the first step and a `Part` -> endless tf.data.Dataset of
+        (inputs, targets, weights) for `fit`; a pure function of (seed, step)."""
+        return batches.of_examples(self, examples)
+
+    def augment(self, values, seed):
+        """In the graph: what the kinds decoded, changed at random in training. seed:
+        int32 (2,), another in every step."""
+        return values
+
+    def trainer(self, model):
+        """The keras.Model that `fit` trains: `model`, or one that holds it."""
+        return model
+
+    def optimizer(self, steps):
+        """For so many steps."""
+        return optimizers.adamw(self.config, steps)
+
+    def exported(self):
+        """The `Options` of an export, where a request does not set them."""
+        return self.Options()
+
+    def validated(self):
+        """The `Options` by which the weights that are kept are chosen."""
+        return self.Options()
+
+    def evaluate(self, answerer, examples, options, most=None):
+        """Figures of a model on examples, as its users would get its answers.
+
+        Args:
+            answerer: an `Answerer`. options: of `Options`.
+            most: examples at most, the first; None: all.
+        """
+        some = examples[:most]
+        given = answerer.answers(some.requests(self.kinds()), options=options)
+        return self.measure(given, some)
+
+    def rank(self, figures):
+        """By which figure rounds are compared: the higher the better."""
+        sign = -1 if self.best.startswith("-") else 1
+        return sign * figures[self.best.removeprefix("-")]
+
+    def readable(self, signature, request, row):
+        """What people get of a row of a response: strings as str, numbers as Python's.
+
+        Args:
+            signature: its name. request: as it was given.
+            row: output name -> bytes, number or array.
+        """
+        return {name: _plain(value) for name, value in row.items()}
+
+    def signatures(self):
+        """Further signatures: name -> `signatures.Signature`."""
+        return {}
+
+    def signature(self, name):
+        """A signature of this task by its name, with those that every task has."""
+        return signature_named(self, name)
+
+    def describe(self, splits):
+        """Facts about the data beside those that core knows: dict, for people."""
+        return {}
+
+    def example_rows(self, splits):
+        """Three training examples in a line each, for people."""
+        kinds, train = self.kinds(), splits.train
+        step = max(1, len(train) // 3)
+        for i in range(0, len(train), step)[:3]:
+            parts = []
+            for name, values in train.columns.items():
+                show = kinds[name].text_of if name in kinds else str
+                parts.append(show(values[i]))
+            yield "; ".join(parts)
+
+    def write(self, path, kinds, requests, answers):
+        """Answers into a file: a table, a row each, of what the requests were and the
+        parts of the answers that fit into a cell.
+
+        Raises:
+            UserError: the file has no ending of a table.
+        """
+        rows = []
+        for request, answer in zip(requests, answers, strict=True):
+            asked = {name: kinds[name].text_of(request[name]) for name in kinds}
+            cells = {k: v for k, v in answer.items() if getattr(v, "ndim", 0) < 2}
+            rows.append(asked | {k: _as_list(v) for k, v in cells.items()})
+        tables.write(path, rows)
+
+    # What few need
+
+    draw = None  # function (requests, answers) -> matplotlib Figure
+    stream = None  # function (answerer, request, options) -> parts of `show`, in turn
+    inspect = None  # function (run, path, out) -> dict of facts about the inside
+    # function (answering, request, options) -> as `stream`, of a client that chooses
+    # itself by what `call` and `inputs_of` of a `core.run.Answering` give
+    stream_by_steps = None
+
+    def demo_requests(self, splits):
+        """Some requests that show what the task is."""
+        kinds = self.kinds()
+        if hasattr(splits.test, "requests"):
+            return splits.test[:3].requests(kinds)
+        return example_requests(kinds)
+
+
+def example_requests(kinds):
+    """What the kinds give as examples: two requests, a value per kind."""
+    columns = [kind.examples() for kind in kinds.values()]
+    return [dict(zip(kinds, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain(value):
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [_plain(item) for item in value]
+    return value.item() if getattr(value, "ndim", 1) == 0 else value
+
+
+def _as_list(value):
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def checked_options(task, options):
+    """The task's `Options` with some fields set.
+
+    Raises:
+        UserError: one is unknown, or has a value that it cannot have.
+    """
+    try:
+        return dataclasses.replace(task.Options(), **options)
+    except TypeError as error:
+        known = ", ".join(f.name for f in dataclasses.fields(task.Options))
+        raise UserError(f"{error}. Options of an answer: {known}.") from None

@@ -1,0 +1,146 @@
+"""Batches of examples for `fit`: a pure function of (seed, step).
+
+What the input kinds decode is worked out once and looked up; `Task.features` runs per
+batch, in tf.data. Texts of all lengths come in batches of similar ones, padded to one
+of a few widths, because a graph is optimised, and under XLA compiled, per shape.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from ..data.order import index_batches, length_batches
+from ..data.parts import WHOLE
+
+# Widths of an open axis: few shapes, and little padding.
+WIDTHS = [w for k in range(1, 13) for w in (2 * 2**k, 3 * 2**k)]  # 4, 6, 8, 12, 16 ...
+QUANTILES = (0.5, 0.8, 0.95, 1.0)  # of the lengths, for XLA
+MEASURED = 512  # rows at a time
+
+
+def of_examples(task, examples):
+    """See `Task.batches`."""
+    config, kinds = task.config, task.kinds()
+    columns = {name: kind.column(examples[name]) for name, kind in kinds.items()}
+    pairs = task.targets(examples)
+    inputs = {name: dense(column) for name, column in pairs.inputs.items()}
+    targets = {name: dense(column) for name, column in pairs.targets.items()}
+    weights = {name: dense(column, "float32") for name, column in pairs.weights.items()}
+    owner = tf.constant(pairs.owner, tf.int64)
+    lengths = measure(task, columns, len(examples))
+    widths = []
+    if lengths is not None:
+        widths = widths_for(lengths, config.jit)
+        lengths = tf.gather(lengths, owner)
+
+    def batches(first_step, part=WHOLE):
+        def make(step, indices):
+            indices = indices[part.of(config.batch_size)]
+            # Every part is changed in its own way.
+            draw = step * part.count + part.index
+            seed = tf.stack([config.seed, tf.cast(draw, tf.int32)])
+            rows = tf.gather(owner, indices)
+            values = {name: look_up(rows) for name, look_up in columns.items()}
+            features = task.features(task.augment(values, seed))
+            if widths:
+                features = padded(features, widths)
+            return (
+                features | gathered(inputs, indices),
+                gathered(targets, indices),
+                gathered(weights, indices),
+            )
+
+        if lengths is None:
+            stream = index_batches(
+                len(owner), config.batch_size, config.seed, first_step
+            )
+        else:
+            stream = length_batches(lengths, config.batch_size, config.seed, first_step)
+        return stream.map(make, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+    return batches
+
+
+def dense(column, dtype=None):
+    """An array, of lists of different lengths one that is padded with zeros."""
+    if isinstance(column, np.ndarray):
+        return tf.constant(column, dtype)
+    longest = max((len(row) for row in column), default=0)
+    filled = [list(row) + [0] * (longest - len(row)) for row in column]
+    return tf.constant(np.array(filled), dtype)
+
+
+def gathered(columns, indices):
+    return {name: tf.gather(column, indices) for name, column in columns.items()}
+
+
+# Open axes
+
+
+def is_open(tensor):
+    """Whether an input holds sequences of any length."""
+    return tensor.shape.rank == 2 and tensor.shape[1] is None
+
+
+def measure(task, columns, count):
+    """The length of every row's longest open input, int32 (count,); None where no
+    input has an open axis."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
+    def longest(indices):
+        values = {name: look_up(indices) for name, look_up in columns.items()}
+        open_inputs = [t for t in task.features(values).values() if is_open(t)]
+        if not open_inputs:
+            return tf.zeros([0], tf.int32)
+        return tf.reduce_max([lengths_of(tensor) for tensor in open_inputs], axis=0)
+
+    if longest.get_concrete_function().structured_outputs.shape[0] == 0:
+        return None
+    parts = [
+        longest(tf.range(first, min(first + MEASURED, count), dtype=tf.int64))
+        for first in range(0, count, MEASURED)
+    ]
+    return tf.concat(parts, axis=0)
+
+
+def lengths_of(ids):
+    """Places up to the last that is not padding, int32 (batch,); ids (batch, time)."""
+    places = tf.range(1, tf.shape(ids)[1] + 1)
+    return tf.reduce_max(tf.where(ids != 0, places, 0), axis=1)
+
+
+def widths_for(lengths, few):
+    """The widths that open axes are padded to: list of int, growing.
+
+    Args:
+        lengths: int (rows,). few: at most four of them, for XLA.
+    """
+    longest = int(tf.reduce_max(lengths))
+    if not few:
+        return [w for w in WIDTHS if w < longest] + [max(longest, 1)]
+    return sorted(
+        {max(1, int(np.quantile(lengths, q, method="inverted_cdf"))) for q in QUANTILES}
+    )
+
+
+def padded(features, widths):
+    """Open inputs at the least of the widths that holds all of them; what is longer
+    than the greatest is as wide as the next multiple of it."""
+    open_names = [name for name, tensor in features.items() if is_open(tensor)]
+    if not open_names:
+        return features
+    needed = tf.reduce_max([tf.reduce_max(lengths_of(features[n])) for n in open_names])
+    width = width_of(needed, widths)
+    return features | {name: fitted(features[name], width) for name in open_names}
+
+
+def width_of(length, widths):
+    greatest = widths[-1]
+    place = tf.searchsorted(widths, [length])[0]
+    longer = (length + greatest - 1) // greatest * greatest
+    return tf.where(length > greatest, longer, tf.gather([*widths, greatest], place))
+
+
+def fitted(ids, width):
+    """Ids (batch, time) with `width` steps; what is cut off is padding."""
+    ids = ids[:, :width]
+    return tf.pad(ids, [[0, 0], [0, width - tf.shape(ids)[1]]])

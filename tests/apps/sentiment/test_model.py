@@ -1,0 +1,153 @@
+"""The sentiment model and what goes into it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from saccade.apps.core.inputs.tokenizer import Tokenizer
+from saccade.apps.core.tasks.classify import Classes
+from saccade.apps.core.training.losses import TokenLoss
+from saccade.apps.sentiment import APP, build_model, build_sequential
+from saccade.apps.sentiment.config import Config
+from saccade.apps.sentiment.task import shortened
+
+from ...groups import of_apps
+from ..answers import assert_same
+from ..runs import ready_to_fit
+
+ASSETS = Classes(("a", "b", "c"), Tokenizer([*"efghij"]), (2, 3, 7))
+MODELS = {
+    "last": {},
+    "mean": {"pool": "mean"},
+    "both directions": {"bidirectional": True, "cell": "lstm"},
+    "three levels": {"levels": 3, "bidirectional": True, "pool": "mean"},
+    "elman": {"cell": "elman", "levels": 2},
+}
+
+
+@pytest.fixture(**of_apps("sentiment"))
+def name(request):
+    return request.param
+
+
+def config(**settings):
+    return Config(units=5, embedding=4, **settings)
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_padding_changes_nothing(case):
+    model = build_model(config(**MODELS[case]), ASSETS)
+    tokens = np.array([[5, 7, 4, 3], [6, 3, 0, 0], [3, 0, 0, 0]], np.int32)
+    padded = np.pad(tokens, [(0, 0), (0, 5)])
+    logits = model({"tokens": padded})["logits"].numpy()
+    assert logits.shape == (3, 3)
+    for row, length in enumerate((4, 2, 1)):
+        alone = model({"tokens": tokens[row : row + 1, :length]})["logits"]
+        np.testing.assert_allclose(logits[row], alone[0], atol=1e-6)
+    # The last token counts, and so does the first.
+    for place in (0, 3):
+        other = tokens[:1].copy()
+        other[0, place] = 8
+        assert np.abs(model({"tokens": other})["logits"][0] - logits[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_the_sequential_model_is_the_functional_one(case):
+    settings = config(**MODELS[case])
+    functional = build_model(settings, ASSETS)
+    sequential = build_sequential(settings, ASSETS)
+    assert isinstance(sequential, keras.Sequential)
+    assert sequential.count_params() == functional.count_params()
+    sequential.set_weights(functional.get_weights())
+    tokens = np.array([[5, 7, 4, 3, 0], [6, 3, 0, 0, 0]], np.int32)
+    np.testing.assert_array_equal(
+        sequential(tokens), functional({"tokens": tokens})["logits"]
+    )
+
+
+def test_the_number_of_parameters():
+    """Embedding 10 x 4; GRU 3 gates of (4 + 5 + 2) x 5; 3 labels of 5 + 1."""
+    model = build_model(config(), ASSETS)
+    assert model.count_params() == 10 * 4 + 3 * 5 * (4 + 5 + 2) + 3 * (5 + 1)
+
+
+# Widths
+
+
+def test_a_long_text_keeps_its_beginning_and_its_end():
+    ids = tf.constant([[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 0, 0, 0, 0]])
+    got = shortened(ids, tf.constant([7, 3]), 5)
+    np.testing.assert_array_equal(got, [[1, 2, 5, 6, 7], [1, 2, 3, 0, 0]])
+    np.testing.assert_array_equal(shortened(ids, tf.constant([7, 3]), 9), ids)
+    assert shortened(ids[:0], tf.zeros([0], tf.int32), 5).shape == (0, 5)
+
+
+def test_texts_of_any_length_have_few_widths(run):
+    widths = run.assets.widths
+    assert len(widths) <= 4 and widths[-1] == run.config.max_length
+    found = set()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def features(text):
+        return run.task.features({"text": text})["tokens"]
+
+    for words in range(100):
+        tokens = features(tf.constant(["good " * words]))
+        found.add(tokens.shape[1])
+        real = min(words + 1, widths[-1])  # <end> too
+        assert np.count_nonzero(tokens) == real
+        assert tokens[0, real - 1] == run.assets.tokenizer.end
+        assert tokens.shape[1] == min(w for w in widths if w >= real)
+    assert found == set(widths)
+
+
+def test_the_longest_text_is_learned_or_set():
+    texts = {"text": ["a b c", "d e f g h i"], "label": ["x", "y"]}
+    for given, learned in ((0, 7), (5, 5), (99, 7)):
+        task = APP.task_for(Config(max_length=given)).learn(texts)
+        assert task.config.max_length == task.assets.widths[-1] == learned
+
+
+@pytest.mark.slow
+def test_under_xla_widths_are_few_and_traced_once(tmp_path, monkeypatch):
+    traces = []
+    loss = TokenLoss.call
+
+    def noted(self, y_true, y_pred):
+        traces.append(y_pred.shape)
+        return loss(self, y_true, y_pred)
+
+    monkeypatch.setattr(TokenLoss, "call", noted)
+    settings = config(builtin_size=600, jit=True, batch_size=8, steps=40)
+    model, batches = ready_to_fit(APP, settings, tmp_path)
+    widths = [inputs["tokens"].shape[1] for inputs, *_ in batches.take(60)]
+    assert 1 < len(set(widths)) <= 4
+    model.fit(batches, steps_per_epoch=1, verbose=0, shuffle=False)
+    first = len(traces)
+    model.fit(batches.skip(1), steps_per_epoch=40, verbose=0, shuffle=False)
+    assert model.jit_compile and set(widths[1:41]) - {widths[0]}
+    assert first and len(traces) == first
+
+
+def test_the_compiled_twin_answers_alike(signatures, good):
+    text = tf.constant(good["text"])
+    answers = [
+        {name: value.numpy() for name, value in signatures[s](text=text).items()}
+        for s in ("serving_default", "serving_xla")
+    ]
+    assert_same(*answers)
+
+
+# What it has learned
+
+
+def test_one_word_in_another_place_turns_the_verdict(run):
+    texts = [
+        "the room is not bad and the staff is good .",
+        "the room is bad and the staff is not good .",
+        "although the screen is poor , the camera is great .",
+        "although the camera is great , the screen is poor .",
+    ]
+    labels = [answer["label"] for answer in run.predict(texts)]
+    assert labels == ["positive", "negative"] * 2
