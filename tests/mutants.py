@@ -74,17 +74,22 @@ MUTANTS = [
     Mutant(
         "LSTM: output peephole reads the cell one step before",
         "lstm.py",
-        "    c = f * c + i * activation(z_g)\n    if peephole is not None:\n"
-        "        z_o = z_o + peephole[2] * c\n",
-        "    if peephole is not None:\n        z_o = z_o + peephole[2] * c\n"
-        "    c = f * c + i * activation(z_g)\n",
+        '(previous if peephole_of_output == "previous" else c)',
+        "previous",
+        LSTM,
+    ),
+    Mutant(
+        "LSTM: with every gate one step back, the output peephole reads today's cell",
+        "lstm.py",
+        '(previous if peephole_of_output == "previous" else c)',
+        "c",
         LSTM,
     ),
     Mutant(
         "LSTM: peepholes of i and f swapped",
         "lstm.py",
-        "z_i = z_i + peephole[0] * c",
-        "z_i = z_i + peephole[1] * c",
+        "z_i = z_i + peephole[0] * previous",
+        "z_i = z_i + peephole[1] * previous",
         LSTM,
     ),
     # Reset convention and update gate
