@@ -6,6 +6,7 @@ from ...layers import Reinforce
 from ..core.data.places import lies_in
 from ..core.errors import UserError
 from ..core.inputs import pictures
+from ..core.inputs.kinds import as_request
 from ..core.inputs.tokenizer import Tokenizer, normalised_for_scores
 from ..core.report import plot
 from ..core.report.metrics import attention_on_objects, caption_metrics
@@ -99,7 +100,7 @@ class Captioning(Tell):
 
     def draw(self, requests, answers):
         """Every picture once per word, with where the network looked for it."""
-        rows = []
+        rows, kinds = [], self.kinds()
         for request, answer in zip(requests, answers, strict=True):
             if "attention" not in answer:
                 raise UserError(
@@ -108,21 +109,18 @@ class Captioning(Tell):
                 )
             if not answer["ok"]:
                 continue
-            picture = request["image"] if isinstance(request, dict) else request
-            content, _ = self.kinds()["image"].encode(picture)
-            pixels, _ = pictures.decode(tf.constant([content]), self.config.image_size)
+            content, _ = kinds["image"].encode(as_request(kinds, request)["image"])
+            pixels, _ = kinds["image"].decode(tf.constant([content]))
             pieces = answer["pieces"][:-1]  # the last one is <end>
             rows.append((pixels[0].numpy(), pieces, answer["attention"][: len(pieces)]))
         if not rows:
             raise UserError("No picture could be read, so there is nothing to draw.")
         return plot.attention_sheet(rows)
 
-    def example_rows(self, splits):
-        train = splits.train
-        for i in range(0, len(train), max(1, len(train) // 3))[:3]:
-            picture = train["image"][i]
-            name = f"picture {i}" if isinstance(picture, bytes) else picture
-            yield f"{name}: {train['captions'][i][0]}"
+    def example_row(self, examples, i):
+        picture = examples["image"][i]
+        name = f"picture {i}" if isinstance(picture, bytes) else picture
+        return f"{name}: {examples['captions'][i][0]}"
 
     def describe(self, splits):
         sentences = [text for c in splits.train["captions"] for text in c]

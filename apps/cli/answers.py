@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from ..core.data import tables
 from ..core.errors import UserError
 from .requests import read_requests
 
@@ -35,7 +36,7 @@ def show_answers(loaded, words, options, how):
         print(f"written: {how.to}", file=sys.stderr)
     elif how.as_json:
         for _, _, answer in rows:
-            print(json.dumps(_as_json_values(answer), ensure_ascii=False))
+            print(json.dumps(tables.as_lists(answer), ensure_ascii=False))
     else:
         _print_lines(task, rows)
     if not all(answer["ok"] for answer in answers):
@@ -84,8 +85,3 @@ def _sorting_by(figure, answers):
         return (0, -value) if isinstance(value, int | float) else (1, 0)
 
     return key
-
-
-def _as_json_values(answer):
-    """Arrays to lists, so that JSON takes them."""
-    return {k: v.tolist() if hasattr(v, "tolist") else v for k, v in answer.items()}

@@ -163,17 +163,13 @@ def read_files(kind, words):
         if word == "-":
             several = kind.from_pipe(sys.stdin.buffer.read())
             values += several
-            labels += [value if value in _names(several) else "" for value in several]
+            labels += ["" if "\n" in value else value for value in several]
             continue
         for path in _matching(word):
             several = kind.values(path)
             values += several
             labels += [str(path) if len(several) == 1 else ""] * len(several)
     return values, labels
-
-
-def _names(values):
-    return [value for value in values if isinstance(value, str) and "\n" not in value]
 
 
 def _matching(word):
@@ -195,10 +191,8 @@ def read_table(kinds, path):
             f"--table expected a .csv, .tsv or .jsonl file; found no {path}."
         )
     wanted = {flag_of(name): name for name in kinds}
-    reader = {".tsv": tables.read_tsv, ".jsonl": tables.read_json_lines}
-    read = reader.get(path.suffix.lower(), tables.read_csv)
     requests, labels = [], []
-    for record in read(path, wanted):
+    for record in tables.read(path, wanted):
         if record.error:
             raise UserError(f"{record.where}: {record.error}.")
         request = {}

@@ -9,7 +9,6 @@ Served(APP, Client("localhost")).predict(["cat.jpg"])
 
 import tensorflow as tf
 
-from .errors import UserError
 from .run import Answering
 
 
@@ -47,9 +46,7 @@ class Served(Answering):
         return {name: tf.constant(value) for name, value in response.items()}
 
     def stream(self, request, **options):
-        version, signatures = self._describe()
-        if "step" not in signatures:
-            raise UserError(f"{self.app.name} answers all at once: leave --stream out.")
+        version, _ = self._describe()
         one = Served(self.app, self.client, version)
         one._described = self._described
         return Answering.stream(one, request, **options)

@@ -27,10 +27,8 @@ class Config:
     builtin_size: int = options.builtin_size(8000, "reviews, with those for tests,", 40)
 
     # Words
-    tokenizer: str = options.tokenizer(
-        "words", "Chinese needs characters", ("words", "characters", "subwords")
-    )
-    lower: bool = options.switch(True, "read all in lower case", options.DATA)
+    tokenizer: str = options.tokenizer("words", "Chinese needs characters")
+    lower: bool = options.lower(True)
     vocabulary_size: int = options.vocabulary_size(10_000)
     min_count: int = options.min_count(1)
     max_length: int = field(

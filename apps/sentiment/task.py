@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..core.data.places import lies_in
-from ..core.inputs.tokenizer import Tokenizer
+from ..core.inputs.tokenizer import learn_tokenizer
 from ..core.tasks.classify import Classes, Classify
 from ..core.training import batches
 from . import bag_of_words, config, data
@@ -31,13 +31,7 @@ class Sentiment(Classify):
         """The labels, the tokenizer, the longest text, and the widths of texts."""
         config = self.config
         labels = super().learn(train).assets.labels
-        tokenizer = Tokenizer.build(
-            train["text"],
-            config.tokenizer,
-            config.vocabulary_size,
-            config.min_count,
-            lower=config.lower,
-        )
+        tokenizer = learn_tokenizer(train["text"], config)
         lengths = np.array(tokenizer.lengths(train["text"])) + 1  # with <end>
         longest = int(min(lengths.max(), config.max_length or lengths.max()))
         widths = batches.widths_for(np.minimum(lengths, longest), few=True)
@@ -57,18 +51,16 @@ class Sentiment(Classify):
         return batches.padded({"tokens": tokens}, self.assets.widths)
 
     def describe(self, splits):
-        learned, train, test = self.learn(splits.train), splits.train, splits.test
-        assets, counts = learned.assets, collections.Counter(train["label"])
+        train, test, assets = splits.train, splits.test, self.assets
+        counts = collections.Counter(train["label"])
         facts = {
             "lies in": lies_in(self.config, builtin="made by every command"),
             "labels": ", ".join(f"{label} {counts[label]}" for label in assets.labels),
             "tokens": len(assets.tokenizer.own),
-            "longest text": f"{learned.config.max_length - 1} tokens",
+            "longest text": f"{self.config.max_length - 1} tokens",
         }
         if len(test):
-            facts["bag of words"] = (
-                f"{learned.bag_of_words(train, test):.1f} % accuracy"
-            )
+            facts["bag of words"] = f"{self.bag_of_words(train, test):.1f} % accuracy"
         return facts
 
     def bag_of_words(self, train, test):

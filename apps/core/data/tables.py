@@ -110,6 +110,7 @@ def write(path, rows):
         raise UserError(
             f"Expected the ending .csv, .tsv or .jsonl for a table; received {path}."
         )
+    rows = [as_lists(row) for row in rows]
     if ending == ".jsonl":
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_text(path, "".join(lines))
@@ -124,6 +125,11 @@ def write(path, rows):
             cells = [re.sub(r"[\t\r\n]+", " ", cell) for cell in cells]
         writer.writerow(cells)
     write_text(path, text.getvalue())
+
+
+def as_lists(row):
+    """A dict with lists in the place of arrays, so that JSON takes it."""
+    return {k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}
 
 
 def _cell(value):

@@ -278,20 +278,15 @@ def columns_of(kinds, requests):
 
     Args:
         kinds: name -> Kind.
-        requests: list of dicts, a value per kind; where there is one kind, its values
-            will do.
+        requests: list of dicts, a value per kind, see `as_request`.
 
     Returns:
         columns: kind name -> list of encoded values; errors: list of str, "" where a
         request is sound.
-
-    Raises:
-        UserError: a request lacks a part, or has one that no kind knows.
     """
     columns = {name: [] for name in kinds}
     errors = []
     for request in requests:
-        request = as_request(kinds, request)
         error = ""
         for name, kind in kinds.items():
             value, why = kind.encode(request[name])
@@ -302,7 +297,12 @@ def columns_of(kinds, requests):
 
 
 def as_request(kinds, request):
-    """A request as a dict, one value per kind."""
+    """A request as a dict, one value per kind; where there is one kind, its value will
+    do.
+
+    Raises:
+        UserError: the request lacks a part, or has one that no kind knows.
+    """
     if not isinstance(request, dict) and len(kinds) == 1:
         return {next(iter(kinds)): request}
     if not isinstance(request, dict) or request.keys() != kinds.keys():

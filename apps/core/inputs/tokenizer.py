@@ -700,6 +700,18 @@ class Tokenizer:
         return cls(**{name: saved[name] for name in fields})
 
 
+def learn_tokenizer(texts, config):
+    """`Tokenizer.build` by the settings of a config: `tokenizer`, the units,
+    `vocabulary_size`, `min_count` and `lower`."""
+    return Tokenizer.build(
+        texts,
+        config.tokenizer,
+        config.vocabulary_size,
+        config.min_count,
+        lower=config.lower,
+    )
+
+
 # In the graph
 
 

@@ -92,8 +92,8 @@ def tokenizer(
     )
 
 
-def lower():
-    return field(False, "small letters only, in what is learned and told", group=DATA)
+def lower(default=False):
+    return field(default, "read all in lower case", group=DATA)
 
 
 def vocabulary_size(default, reason=""):
@@ -143,64 +143,64 @@ def dropout(default, reason=""):
 
 
 def backbone():
-    text = "picture encoder; small is trained from scratch, the others are Keras'"
-    return field("small", text, choices=("small", *BACKBONES), group=MODEL)
+    help = "picture encoder; small is trained from scratch, the others are Keras'"
+    return field("small", help, choices=("small", *BACKBONES), group=MODEL)
 
 
 def backbone_weights():
-    text = "none, imagenet or PATH.weights.h5"
-    return field("none", text, group=MODEL)
+    help = "none, imagenet or PATH.weights.h5"
+    return field("none", help, group=MODEL)
 
 
 def fine_tune():
-    text = "train the backbone too, not only what follows it"
-    return field(False, text, group=MODEL)
+    help = "train the backbone too, not only what follows it"
+    return field(False, help, group=MODEL)
 
 
 def filters(default):
-    text = "of the small encoder's stages; each halves the picture"
-    return field(default, text, low=1, high=4096, group=MODEL)
+    help = "of the small encoder's stages; each halves the picture"
+    return field(default, help, low=1, high=4096, group=MODEL)
 
 
 # Attention
 
 
 def attention(default):
-    text = "how to look"
-    return field(default, text, choices=("none", "soft", "hard"), group=MODEL)
+    help = "how to look"
+    return field(default, help, choices=("none", "soft", "hard"), group=MODEL)
 
 
 def attention_units(default):
-    text = "width of the scoring network"
-    return field(default, text, low=1, high=8192, group=MODEL)
+    help = "width of the scoring network"
+    return field(default, help, low=1, high=8192, group=MODEL)
 
 
 def attention_penalty():
-    text = "weight of the doubly stochastic penalty (Xu et al. use 1)"
-    return field(0.0, text, low=0, group=MODEL)
+    help = "weight of the doubly stochastic penalty (Xu et al. use 1)"
+    return field(0.0, help, low=0, group=MODEL)
 
 
 def gate():
-    text = (
+    help = (
         "weigh the context by a gate, as Xu et al. do; without, it goes in as it is, "
         "as the lectures print it"
     )
-    return field(True, text, group=MODEL)
+    return field(True, help, group=MODEL)
 
 
 def condition(default):
-    text = (
+    help = (
         "where the whole picture enters: as the initial state, as the first input, or "
         "in every step; with attention, which always starts from the mean region, "
         "first and every come on top"
     )
-    return field(default, text, choices=("initial", "first", "every"), group=MODEL)
+    return field(default, help, choices=("initial", "first", "every"), group=MODEL)
 
 
 def vote_activation():
-    text = "of the vote of word, state and context on the next word"
+    help = "of the vote of word, state and context on the next word"
     names = ("tanh", "relu", "elu", "selu", "silu", "gelu", "linear")
-    return field("tanh", text, choices=names, group=MODEL)
+    return field("tanh", help, choices=names, group=MODEL)
 
 
 # Training
@@ -255,13 +255,13 @@ def class_weights():
 
 
 def reinforce(default):
-    text = "weight of the REINFORCE loss, hard attention"
-    return field(default, text, low=0, group=TRAINING)
+    help = "weight of the REINFORCE loss, hard attention"
+    return field(default, help, low=0, group=TRAINING)
 
 
 def entropy(default):
-    text = "weight of the entropy bonus, hard attention"
-    return field(default, text, low=0, group=TRAINING)
+    help = "weight of the entropy bonus, hard attention"
+    return field(default, help, low=0, group=TRAINING)
 
 
 def loss_over(default="token"):
@@ -315,13 +315,13 @@ def draws_seed(request=False):
 
 
 def max_length(what):
-    text = f"tokens of a {what} at most; 0: the longest in training"
-    return field(0, text, low=0, group=DATA)
+    help = f"tokens of a {what} at most; 0: the longest in training"
+    return field(0, help, low=0, group=DATA)
 
 
 def serve_beam(default):
-    text = "beam of the exported model"
-    return field(default, text, low=1, high=1000, group=ANSWERS)
+    help = "beam of the exported model"
+    return field(default, help, low=1, high=1000, group=ANSWERS)
 
 
 def beam(default=1):

@@ -90,7 +90,7 @@ def make_function(task, model, signature, options):
     if callable(signature.compiled):
         respond = signature.compiled
     elif signature.compiled:
-        respond = _compiled(signature.respond, model)
+        respond = _compiled(signature.respond)
 
     def function(*tensors):
         tensors = checked(inputs, tensors)
@@ -113,15 +113,15 @@ def make_function(task, model, signature, options):
     return tf.function(function, input_signature=inputs, autograph=False)
 
 
-def _compiled(respond, model):
+def _compiled(respond):
     # Options that are Python's go in by closure: XLA would make tensors of them.
-    def run(model_, inputs, options):
+    def run(model, inputs, options):
         tensors = {k: v for k, v in vars(options).items() if tf.is_tensor(v)}
         fixed = {k: v for k, v in vars(options).items() if k not in tensors}
 
         @functools.partial(tf.function, jit_compile=True, autograph=False)
         def inside(inputs, tensors):
-            return respond(model_, inputs, types.SimpleNamespace(**fixed, **tensors))
+            return respond(model, inputs, types.SimpleNamespace(**fixed, **tensors))
 
         return inside(inputs, tensors)
 
@@ -133,10 +133,13 @@ def options_in_graph(options, rows, tensors):
     rows the same."""
     values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     for name in request_fields(options):
-        dtype = DTYPES[type(values[name])]
-        same = tf.fill([rows], tf.constant(values[name], dtype))
-        values[name] = tensors.get(name, same)
+        values[name] = tensors.get(name, _for_all(values[name], rows))
     return types.SimpleNamespace(**values)
+
+
+def _for_all(value, rows):
+    """The value of an option as [batch] tensor, for so many rows."""
+    return tf.fill([rows], tf.constant(value, DTYPES[type(value)]))
 
 
 def checked(specs, tensors):
@@ -231,22 +234,20 @@ def answers(task, respond, names, requests, name, options):
     found = []
     for first in range(0, len(errors), BATCH):
         some = slice(first, first + BATCH)
-        inputs = _tensors(task, signature, columns, some)
+        inputs = _tensors(signature, columns, some)
         rows = len(errors[some])
         for option in request_fields(options):
             if option in names:
-                value = getattr(options, option)
-                value = tf.constant(value, DTYPES[type(value)])
-                inputs[option] = tf.fill([rows], value)
+                inputs[option] = _for_all(getattr(options, option), rows)
         response = {k: np.asarray(v) for k, v in respond(**inputs).items()}
         for row, error in enumerate(errors[some]):
             values = {key: value[row] for key, value in response.items()}
             request = requests[first + row]
-            found.append(_answer(task, signature, name, request, values, error))
+            found.append(_answer(task, signature, request, values, error))
     return found
 
 
-def _tensors(task, signature, columns, some):
+def _tensors(signature, columns, some):
     inputs = {}
     for name, kind in signature.kinds.items():
         (spec,) = kind.specs(name)
@@ -254,11 +255,11 @@ def _tensors(task, signature, columns, some):
     return inputs
 
 
-def _answer(task, signature, name, request, values, error):
+def _answer(task, signature, request, values, error):
     if error:  # what the graph made of an empty value counts for nothing
         values = {key: _zeros(value) for key, value in values.items()}
     ok = bool(values.pop("ok", True)) and not error
-    answer = {**task.readable(name, request, values), "ok": ok}
+    answer = {**task.readable(request, values), "ok": ok}
     if not ok:
         kinds = signature.kinds.values()
         refused = next((k.refused for k in kinds if k.refused), "cannot be read")

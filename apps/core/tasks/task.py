@@ -129,7 +129,7 @@ class Task:
         raise NotImplementedError
 
     def targets(self, examples):
-        """`Pairs` of all examples; without `owner` each row is a pair."""
+        """`Pairs` of all examples."""
         raise NotImplementedError
 
     def loss(self):
@@ -179,11 +179,11 @@ class Task:
         sign = -1 if self.best.startswith("-") else 1
         return sign * figures[self.best.removeprefix("-")]
 
-    def readable(self, signature, request, row):
+    def readable(self, request, row):
         """What people get of a row of a response: strings as str, numbers as Python's.
 
         Args:
-            signature: its name. request: as it was given.
+            request: as it was given, a dict.
             row: output name -> bytes, number or array.
         """
         return {name: _plain(value) for name, value in row.items()}
@@ -197,19 +197,23 @@ class Task:
         return signature_named(self, name)
 
     def describe(self, splits):
-        """Facts about the data beside those that core knows: dict, for people."""
+        """Facts about the data beside those that core knows: dict, for people. The task
+        has learned from it already."""
         return {}
 
     def example_rows(self, splits):
         """Three training examples in a line each, for people."""
-        kinds, train = self.kinds(), splits.train
-        step = max(1, len(train) // 3)
-        for i in range(0, len(train), step)[:3]:
-            parts = []
-            for name, values in train.columns.items():
-                show = kinds[name].text_of if name in kinds else str
-                parts.append(show(values[i]))
-            yield "; ".join(parts)
+        train = splits.train
+        for i in range(0, len(train), max(1, len(train) // 3))[:3]:
+            yield self.example_row(train, i)
+
+    def example_row(self, examples, i):
+        """The i-th example in a line, for people."""
+        kinds, parts = self.kinds(), []
+        for name, values in examples.columns.items():
+            show = kinds[name].text_of if name in kinds else str
+            parts.append(show(values[i]))
+        return "; ".join(parts)
 
     def write(self, path, kinds, requests, answers):
         """Answers into a file: a table, a row each, of what the requests were and the
@@ -222,7 +226,7 @@ class Task:
         for request, answer in zip(requests, answers, strict=True):
             asked = {name: kinds[name].text_of(request[name]) for name in kinds}
             cells = {k: v for k, v in answer.items() if getattr(v, "ndim", 0) < 2}
-            rows.append(asked | {k: _as_list(v) for k, v in cells.items()})
+            rows.append(asked | cells)
         tables.write(path, rows)
 
     # What few need
@@ -254,10 +258,6 @@ def _plain(value):
     if isinstance(value, np.ndarray) and value.dtype == object:
         return [_plain(item) for item in value]
     return value.item() if getattr(value, "ndim", 1) == 0 else value
-
-
-def _as_list(value):
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def checked_options(task, options):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ....layers import decoding
-from ..inputs.tokenizer import Tokenizer
+from ..inputs.tokenizer import Tokenizer, learn_tokenizer
 from ..settings import options as makers
 from ..training.losses import TokenLoss
 from .task import Pairs, Task
@@ -40,13 +40,7 @@ class Tell(Task):
         """The tokenizer of the training texts, and the longest text's length."""
         config = self.config
         texts = [text for several in train[self.references] for text in several]
-        tokenizer = Tokenizer.build(
-            texts,
-            config.tokenizer,
-            config.vocabulary_size,
-            config.min_count,
-            lower=config.lower,
-        )
+        tokenizer = learn_tokenizer(texts, config)
         if not config.max_length:
             longest = max(tokenizer.lengths(texts)) + 1  # <end>
             config = dataclasses.replace(config, max_length=longest)
@@ -130,8 +124,8 @@ class Tell(Task):
         pieces = self.assets.decode(tokens[:, :, None])
         return {self.text: self.assets.decode(tokens), "pieces": pieces, **tensors}
 
-    def readable(self, signature, request, row):
-        answer = super().readable(signature, request, row)
+    def readable(self, request, row):
+        answer = super().readable(request, row)
         for name in ("tokens", "pieces", "attention"):
             if name in answer:
                 answer[name] = answer[name][: answer["length"]]

@@ -14,7 +14,7 @@ def fit(task, answerer, splits, folder, resume, planned):
 
     Args:
         task: a `Task`. answerer: its `Answerer`.
-        splits: what `task.read` and `task.prepare` gave.
+        splits: what `task.read` gave.
         folder: where `loop.train` keeps its files.
         resume: go on from the folder's checkpoint.
         planned: called with the final config before the first step, so that the folder

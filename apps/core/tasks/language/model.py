@@ -1,12 +1,12 @@
 """A language model with explicit state, over characters or words."""
 
+import functools
 import random
 
 import keras
 from keras import ops
 
-from ..... import layers
-from ...settings.cells import CELLS
+from .. import recurrent
 
 
 def build_language_model(vocabulary_size, config, start=None):
@@ -40,7 +40,7 @@ def build_language_model(vocabulary_size, config, start=None):
         x = embed_or_zeros(embed, tokens, different, start)  # (batch, time, embedding)
 
     for k in range(config.levels):
-        level = recurrent_layer(config.cell, config.units, f"level_{k}")
+        level = recurrent_layer(config.cell, config.units, name=f"level_{k}")
         if k:
             x = drop(config, f"dropout_{k}")(x)
         states = [
@@ -70,22 +70,27 @@ def embed_or_zeros(embed, tokens, different, start):
     return x * ops.cast(known, x.dtype)[..., None]
 
 
-def recurrent_layer(cell, units, name):
-    kind, options = CELLS[cell]
-    options = {**options, "return_sequences": True, "return_state": True}
-    return getattr(layers, kind)(units, **options, name=name)
+recurrent_layer = functools.partial(
+    recurrent.level, return_sequences=True, return_state=True
+)
 
 
 def state_sizes(config):
     """The names of the states of a model, in its order, and their sizes: dict."""
-    before = random.getstate()  # A layer draws its seeds when it is made.
-    sizes = sizes_of(recurrent_layer(config.cell, config.units, None))
-    random.setstate(before)
+    sizes = sizes_without_model(config.cell, config.units)
     return {
         f"level_{k}_{part}": size
         for k in range(config.levels)
         for part, size in zip("hc", sizes, strict=False)
     }
+
+
+@functools.lru_cache
+def sizes_without_model(cell, units):
+    before = random.getstate()  # A layer draws its seeds when it is made.
+    sizes = sizes_of(recurrent_layer(cell, units))
+    random.setstate(before)
+    return sizes
 
 
 def sizes_of(level):

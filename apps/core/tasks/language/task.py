@@ -71,16 +71,15 @@ class Language(Task):
         return f"{self.config.data} has no text"
 
     def describe(self, splits):
-        learned = self.learn(splits.train)
-        text = learned.text(splits.train)
+        text = self.text(splits.train)
         same = splits.test is splits.validation
         return {
             "lies in": lies_in(self.config, **self.made),
-            "training": learned.size_of(splits.train),
-            "validation": learned.size_of(splits.validation),
-            "test": "as validation" if same else learned.size_of(splits.test),
+            "training": self.size_of(splits.train),
+            "validation": self.size_of(splits.validation),
+            "test": "as validation" if same else self.size_of(splits.test),
             "texts that begin anew": len(text.starts),
-            **learned.vocabulary_facts(),
+            **self.vocabulary_facts(),
             "sha256": splits.sha256,
             **batch_facts(self.config, text),
         }
@@ -128,7 +127,8 @@ class Language(Task):
 
         Args:
             examples: `Documents`. options: as they are by default: nothing is drawn.
-            most: tokens at most, the first.
+            most: tokens at most, the first; then the whole text is not counted, which
+                may be huge.
         """
         if options != type(options)():
             raise UserError(
@@ -139,7 +139,7 @@ class Language(Task):
         parts = len(self.config.split.split("/"))
         return {
             **figures(kept_meter(answerer.model)(text, most)),
-            **self.counts(text),
+            **(self.counts(text) if most is None else {}),
             "measured_on": "test" if parts == 3 else "validation",
         }
 
@@ -184,8 +184,8 @@ class Language(Task):
         text = self.assets.decode(tensors["tokens"], tensors["length"])
         return {"continuation": text, "length": tensors["length"]}
 
-    def readable(self, signature, request, row):
-        answer = super().readable(signature, request, row)
+    def readable(self, request, row):
+        answer = super().readable(request, row)
         if "text" not in request:
             return answer
         if "log_prob" not in answer:
