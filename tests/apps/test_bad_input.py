@@ -218,10 +218,11 @@ def test_signatures_define_every_answer_and_neighbours_are_right(
 
 
 @pytest.mark.slow
-def test_megabytes_are_read_to_their_end(expected, signatures, good, raw, table):
+def test_megabytes_are_read_to_their_end(expected, trained, good, raw, table):
     """What `test_signatures_...` cuts, whole, through the signatures that read it."""
     if raw != "text":
         return
+    signatures = trained.signatures
     bad = expected.bad(good)
     contents = [table[case].content for case in table if "megabyte" in case]
     neighbours = slice(len(contents), len(contents) + len(good[raw]))

@@ -8,11 +8,14 @@ from saccade import apps
 
 from ..apps.expected import EXPECTED
 
-# kind -> an app, and settings besides.
+# kind -> an app, and settings besides; small networks: nothing is to be learned.
 KINDS = {
-    "plain": ("captioning", {}),
+    "plain": ("sentiment", {"units": 8, "embedding": 8}),
     "carried state": ("char_lm", {}),
-    "REINFORCE": ("captioning", {"attention": "hard"}),
+    "REINFORCE": (
+        "captioning",
+        {"attention": "hard", "filters": (8, 16), "units": 16, "attention_units": 8},
+    ),
 }
 
 # For what takes many processes: `make test` has the quickest kind, `make test-slow` the

@@ -13,7 +13,7 @@ from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.training import loop
 
-from .kinds import KINDS, app_and_config
+from .kinds import IN_BOTH_TIERS, app_and_config
 
 STEPS, ROUNDS = 6, 3
 
@@ -152,7 +152,7 @@ def test_a_loss_that_fails_once_only_is_said_to(tmp_path):
 RATES = {"carried state": 3e38}  # it squashes what it adds up
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", IN_BOTH_TIERS)
 def test_an_app_that_diverges(kind, tmp_path):
     rate = RATES.get(kind, 1e6)
     app, config = app_and_config(
