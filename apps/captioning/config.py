@@ -68,6 +68,7 @@ class Config:
     minutes: float = options.minutes(15.0)
     steps: int = options.steps()
     rounds: int = options.rounds(20)
+    stop_at: float = options.stop_at(0.0, "exact match, in percent,")
     batch_size: int = options.batch_size(64, "sentences per step")
     learning_rate: float = options.learning_rate(2e-3)
     weight_decay: float = options.weight_decay(

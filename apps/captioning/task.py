@@ -1,5 +1,7 @@
 """The task of captioning: a picture goes in, a sentence comes out."""
 
+import typing
+
 import tensorflow as tf
 
 from ...layers import Reinforce
@@ -17,6 +19,8 @@ from . import config
 from .data import load_data, why_no_test
 from .model import build_model, encode
 
+DRAWN_SIZE = 256  # pixels of a picture under its maps, more than the network sees
+
 
 class Captioning(Tell):
     """See `Tell` and `Task`."""
@@ -24,6 +28,11 @@ class Captioning(Tell):
     name = "captioning"
     settings = config
     text, references = "caption", "captions"
+    best = "exact_match"
+    in_words: typing.ClassVar = {
+        "exact_match": "exact match {:.1f} %",
+        "chrf": "chrF {:.1f}",
+    }
 
     def read(self):
         return load_data(self.config)
@@ -110,9 +119,9 @@ class Captioning(Tell):
             if not answer["ok"]:
                 continue
             content, _ = kinds["image"].encode(as_request(kinds, request)["image"])
-            pixels, _ = kinds["image"].decode(tf.constant([content]))
+            pixels, _ = pictures.decode(tf.constant(content), DRAWN_SIZE)
             pieces = answer["pieces"][:-1]  # the last one is <end>
-            rows.append((pixels[0].numpy(), pieces, answer["attention"][: len(pieces)]))
+            rows.append((pixels.numpy(), pieces, answer["attention"][: len(pieces)]))
         if not rows:
             raise UserError("No picture could be read, so there is nothing to draw.")
         return plot.attention_sheet(rows)

@@ -46,6 +46,7 @@ class Config:
     minutes: float = options.minutes(5.0)
     steps: int = options.steps()
     rounds: int = options.rounds(10)
+    stop_at: float = options.stop_at(0.0, "loss, in nats a token,")
     batch_size: int = options.batch_size(
         32, "streams of text read side by side; few of them give many steps"
     )

@@ -220,8 +220,9 @@ class App:
                 f"wrote it, train it again by its settings: saccade train {self.name} "
                 f"--config {folder / 'config.json'}; its exports still answer."
             ) from error
-        done, rounds = rounds_done(folder), min(config.rounds, config.steps)
-        if done is not None and done < rounds:
+        rounds = min(config.rounds, config.steps)
+        done = rounds_done(folder, rounds)
+        if done < rounds:
             log.warning(
                 "%s is not trained to its end: %d of %d rounds. These are its best "
                 "weights so far.",

@@ -59,6 +59,7 @@ class Config:
     minutes: float = options.minutes(5.0)
     steps: int = options.steps()
     rounds: int = options.rounds(10)
+    stop_at: float = options.stop_at(0.0, "macro F1, in percent,")
     batch_size: int = options.batch_size(64)
     learning_rate: float = options.learning_rate(3e-3)
     weight_decay: float = options.weight_decay(

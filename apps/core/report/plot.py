@@ -15,8 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-COLUMNS = 6  # panels side by side
-PANEL = 1.7  # inches
+COLUMNS = 4  # pictures side by side
+WORD, PANEL, CAPTION = 1.0, 1.5, 0.5  # inches: width of a word; of a panel; of titles
+READING = (
+    "Bright: where the network looked before it said the word (cyan: at least half the "
+    "maximum). Dark: where it did not."
+)
 DARKEST = 0.25  # what remains of the picture where the network did not look
 CELL, EDGE = (0.085, 0.17), 0.2  # inches, of a character and around coloured text
 # Pale enough for black letters.
@@ -26,10 +30,10 @@ LOW_HIGH = LinearSegmentedColormap.from_list(
 
 
 def attention_figure(picture, words, weights, grid=None, title=None):
-    """Where the network looked for every word, one panel a word.
+    """Where the network looked for every word, a line for each.
 
-    The first panel is the picture. In the others it is lit by the map of that word:
-    scaled up to the picture's size, and as bright as the picture itself where the
+    First comes the picture. Below, beside every word, it is lit by the map of that
+    word: scaled up to the picture's size, and as bright as the picture itself where the
     map is highest. A cyan line goes round what weighs at least half of that.
 
     Args:
@@ -49,7 +53,7 @@ def attention_figure(picture, words, weights, grid=None, title=None):
 
 
 def attention_sheet(rows, grid=None):
-    """`attention_figure` of several pictures, one below the other.
+    """`attention_figure` of several pictures, side by side.
 
     Args:
         rows: list of (picture, words, weights) or (picture, words, weights, title).
@@ -57,21 +61,16 @@ def attention_sheet(rows, grid=None):
     """
     if not rows:
         raise ValueError("Expected at least one picture to draw, received none.")
-    lines = [math.ceil((1 + len(row[1])) / COLUMNS) for row in rows]
-    heights = [(PANEL + 0.25) * count + 0.3 for count in lines]
-    figure = Figure((PANEL * COLUMNS, sum(heights) + 0.3), 120, layout="constrained")
-    parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for part, count, (picture, words, weights, *title) in zip(
-        parts, lines, rows, strict=True
-    ):
-        maps = _maps(picture, words, weights, grid)
-        _draw_row(part, count, picture, words, maps, *title)
-    figure.supxlabel(
-        "Bright: where the network looked before it said the word (cyan: at least half "
-        "the maximum). Dark: where it did not.",
-        fontsize=8,
-        fontfamily=fonts(),
-    )
+    blocks = [rows[i : i + COLUMNS] for i in range(0, len(rows), COLUMNS)]
+    lines = [1 + max(len(row[1]) for row in block) for block in blocks]
+    heights = [PANEL * count + CAPTION for count in lines]
+    columns = min(COLUMNS, len(rows))
+    size = (WORD + PANEL) * columns, sum(heights) + CAPTION
+    figure = Figure(size, 120, layout="constrained")
+    parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)
+    for part, count, block in zip(parts[:, 0], lines, blocks, strict=True):
+        _draw_block(part, count, columns, block, grid)
+    figure.supxlabel(textwrap.fill(READING, 24 * columns), fontsize=8)
     return figure
 
 
@@ -243,22 +242,37 @@ def _drawable(character):
     return "\N{WHITE SQUARE}"
 
 
-def _draw_row(figure, lines, picture, words, maps, title=None):
-    """The panels of one picture."""
-    if title:
-        wrapped = "\n".join(textwrap.wrap(title, 90))
-        # Else a caption with two dollar signs would be read as TeX.
-        figure.suptitle(wrapped, fontsize=10, fontfamily=fonts(), parse_math=False)
-    panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
-    for panel in panels:
+def _draw_block(figure, lines, columns, rows, grid):
+    """Pictures side by side, with their words below them."""
+    panels = figure.subplots(
+        lines, 2 * columns, squeeze=False, width_ratios=[WORD, PANEL] * columns
+    )
+    for panel in panels.ravel():
         panel.set_axis_off()
-    panels[0].imshow(picture)
-    panels[0].set_title("the picture", fontsize=9, style="italic", fontfamily=fonts())
-    for panel, word, lit in zip(panels[1:], words, maps, strict=False):
-        shade = DARKEST + (1 - DARKEST) * lit[:, :, None]
-        panel.imshow(np.uint8(np.round(picture * shade)))
-        panel.contour(lit, [0.5], colors="cyan", linewidths=0.8)
-        panel.set_title(word, fontsize=9, fontfamily=fonts(), parse_math=False)
+    for i, (picture, words, weights, *title) in enumerate(rows):
+        maps = _maps(picture, words, weights, grid)
+        left, right = panels[:, 2 * i], panels[:, 2 * i + 1]
+        right[0].imshow(picture)
+        _write(left[0], "the picture", style="italic")
+        if title and title[0]:
+            wrapped = "\n".join(textwrap.wrap(title[0], 24))
+            # Else a caption with two dollar signs would be read as TeX.
+            right[0].set_title(
+                wrapped, fontsize=9, fontfamily=fonts(), parse_math=False
+            )
+        for label, panel, word, lit in zip(
+            left[1:], right[1:], words, maps, strict=False
+        ):
+            shade = DARKEST + (1 - DARKEST) * lit[:, :, None]
+            panel.imshow(np.uint8(np.round(picture * shade)))
+            panel.contour(lit, [0.5], colors="cyan", linewidths=0.8)
+            _write(label, word)
+
+
+def _write(axes, word, **style):
+    """A word before its panel."""
+    style = {"ha": "right", "va": "center", "fontsize": 10, **style}
+    axes.text(0.95, 0.5, word, fontfamily=fonts(), parse_math=False, **style)
 
 
 def _read_columns(path):

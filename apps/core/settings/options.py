@@ -221,6 +221,11 @@ def rounds(default):
     return field(default, help, low=1, group=TRAINING)
 
 
+def stop_at(default, figure):
+    help = f"end once the validation's {figure} is so good; 0: train all steps"
+    return field(default, help, low=0, group=TRAINING)
+
+
 def batch_size(default, reason="examples per step"):
     return field(default, reason, low=1, group=TRAINING)
 

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -57,6 +58,10 @@ class Classify(Task):
     """
 
     references = "label"
+    in_words: typing.ClassVar = {
+        "accuracy": "accuracy {:.1f} %",
+        "macro_f1": "macro F1 {:.1f} %",
+    }
 
     def learn(self, train):
         """The labels; a task of texts learns its tokenizer besides."""

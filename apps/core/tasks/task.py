@@ -7,6 +7,7 @@ training, validation, `predict`, export and serving alike.
 
 import dataclasses
 import types
+import typing
 
 import numpy as np
 
@@ -46,7 +47,9 @@ class Task:
         name: of the app.
         settings: its module config.py; `Options`, how an answer is read out, is its.
         best: the figure of validation that decides which weights are kept, the higher
-            the better; with a minus before it, the lower. Or override `rank`.
+            the better; with a minus before it, the lower. Or override `rank`. It is
+            also what `--stop-at` means.
+        in_words: the figures that a round's line shows: name -> how they are said.
         validated_at_most: examples that are validated after every round.
         compiled: what `serving_xla` compiles: True, all of `respond`; or a function in
             its place, see `Signature.compiled`.
@@ -56,6 +59,7 @@ class Task:
     settings: types.ModuleType
     Options: type
     best = "accuracy"
+    in_words: typing.ClassVar[dict[str, str]]
     validated_at_most = 500
     compiled = True
 

@@ -27,20 +27,30 @@ class Rounds(keras.callbacks.Callback):
     """After every round: score, history, checkpoint, and the best model so far.
 
     Of several workers only the first, the chief, scores and writes; the others wait.
+
+    Args:
+        enough: function of a round's figures -> whether the training may end with it.
+
+    Attributes:
+        history: a dict of figures for each round. is_best: of the last one, whether no
+            other scored higher. ended: whether it was enough.
     """
 
-    def __init__(self, model, folder, score, kept=None):
+    def __init__(self, model, folder, score, kept=None, enough=None):
         super().__init__()
         self.trained, self.folder, self.score = model, folder, score
         self.strategy = model.distribute_strategy
         self.writes = workers.is_chief(self.strategy)
         self.kept = model if kept is None else kept
-        self.history = []
+        self.enough = enough or (lambda figures: False)
+        self.history, self.is_best, self.ended = [], False, False
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         if self.writes:
             self._keep_round(epoch, logs)
+        self.ended = bool(workers.of_chief(self.ended, self.strategy))
+        self.model.stop_training = self.ended
         self.write_checkpoint(epoch + 1)
         if self.writes:
             self._write_history()
@@ -48,13 +58,15 @@ class Rounds(keras.callbacks.Callback):
 
     def _keep_round(self, epoch, logs):
         figures = {k: float(v) for k, v in {**logs, **self.score()}.items()}
-        logs.update(figures)  # The progress bar and TensorBoard show them too.
+        logs.update(figures)  # TensorBoard shows them too.
         seconds = time.perf_counter() - self.started
         best = max((row["val_score"] for row in self.history), default=-np.inf)
         self.history.append(
             {"round": epoch + 1, "seconds": round(seconds, 1), **figures}
         )
-        if figures["val_score"] >= best:
+        self.ended = bool(self.enough(figures))
+        self.is_best = figures["val_score"] >= best
+        if self.is_best:
             save_model(self.kept, self.folder / "model.keras")
 
     def restore(self):
@@ -66,7 +78,7 @@ class Rounds(keras.callbacks.Callback):
             )
             return 0
         saved = self.reload()
-        self.history = saved["history"]
+        self.history, self.ended = saved["history"], saved.get("ended", False)
         if self.history:
             self.started -= self.history[-1]["seconds"]
         if self.writes:  # It may have been killed before it did these.
@@ -111,7 +123,12 @@ class Rounds(keras.callbacks.Callback):
         with replacing(self._checkpoint / name, size) as temporary:
             with open(temporary, "wb") as file:
                 np.savez(file, *arrays)
-        manifest = {"rounds": rounds, "file": name, "history": self.history}
+        manifest = {
+            "rounds": rounds,
+            "file": name,
+            "ended": self.ended,
+            "history": self.history,
+        }
         write_text(self._checkpoint / "manifest.json", json.dumps(manifest, indent=1))
         self._remove_all_but(name)
 
@@ -135,14 +152,15 @@ def save_model(model, path):
         model.save(temporary)
 
 
-def rounds_done(folder):
-    """Rounds that the checkpoint in a run's folder has; None where there is none that
-    can be read."""
+def rounds_done(folder, rounds):
+    """Rounds that the checkpoint in a run's folder has, of so many: all where fewer
+    were enough, or where there is no checkpoint that can be read."""
     try:
         text = (folder / "checkpoint/manifest.json").read_text("utf-8")
-        return read_json(text, {"rounds": int})["rounds"]
+        saved = read_json(text, {"rounds": int})
     except (OSError, ValueError):
-        return None
+        return rounds
+    return rounds if saved.get("ended") else saved["rounds"]
 
 
 def _read_arrays(path):

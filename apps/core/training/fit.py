@@ -48,8 +48,42 @@ def fit(task, answerer, splits, folder, resume, planned):
         validation(task, answerer, splits),
         resume,
         kept=None if trainer is model else model,
+        in_words=lambda figures: in_words(task, figures),
+        enough=lambda figures: enough(task, figures),
     )
     return config
+
+
+def of_validation(figures):
+    """The figures that `validation` gave, by their own names."""
+    return {
+        name.removeprefix("val_"): value
+        for name, value in figures.items()
+        if name.startswith("val_")
+    }
+
+
+def in_words(task, figures):
+    """A round's scores as its line shows them."""
+    scores = of_validation(figures)
+    return ", ".join(
+        words.format(scores[name]) for name, words in task.in_words.items()
+    )
+
+
+def enough(task, figures):
+    """Whether the score of `--stop-at` is reached, which is said."""
+    goal = task.config.stop_at
+    score = of_validation(figures)[task.best.removeprefix("-")]
+    reached = score <= goal if task.best.startswith("-") else score >= goal
+    if goal and reached:
+        log.info(
+            "Stopping: %s of validation is %.4g, and %g was asked for.",
+            task.best.removeprefix("-").replace("_", " "),
+            score,
+            goal,
+        )
+    return bool(goal) and reached
 
 
 def steps_per_call(config):

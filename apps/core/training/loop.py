@@ -7,7 +7,6 @@ The resume rule: the order of the data and every random draw are pure functions 
 import logging
 import pathlib
 import statistics
-import sys
 import time
 
 import keras
@@ -19,6 +18,7 @@ from .checkpoints import Rounds, all_variables
 from .devices import several
 from .feeding import feed
 from .not_finite import NotFinite
+from .progress import RoundsShown
 
 log = logging.getLogger("saccade")
 
@@ -28,7 +28,16 @@ OVERHEAD = 0.1
 
 
 def train(
-    model, batches, steps_per_round, rounds, folder, score, resume=False, kept=None
+    model,
+    batches,
+    steps_per_round,
+    rounds,
+    folder,
+    score,
+    resume=False,
+    kept=None,
+    in_words=lambda figures: "",
+    enough=None,
 ):
     """Fit `model`, with a validation and a checkpoint after every round.
 
@@ -44,6 +53,8 @@ def train(
             better.
         resume: go on from the folder's checkpoint, if there is one.
         kept: the part of the model that `model.keras` keeps; None: all of it.
+        in_words: function of a round's figures -> what is printed of them.
+        enough: function of them -> whether training may end with this round.
 
     Ctrl-C ends it early with a KeyboardInterrupt. In every case the model leaves
     with the best weights.
@@ -55,12 +66,13 @@ def train(
     """
     folder = pathlib.Path(folder)
     strategy = model.distribute_strategy
-    keeper = Rounds(model, folder, score, kept)
+    keeper = Rounds(model, folder, score, kept, enough)
     if keeper.writes:
         remove_leftovers(folder)
     done = keeper.restore() if resume else 0
-    if done >= rounds:
-        log.info("%s is complete: all of its %d rounds are done.", folder, rounds)
+    if keeper.ended or done >= rounds:
+        log.info("%s is complete: %d of %d rounds are done.", folder, done, rounds)
+        done = rounds
     workers.check_same(
         str(done),
         strategy,
@@ -72,27 +84,30 @@ def train(
         # not after the first round, and that round too can be run again.
         keeper.write_checkpoint(0)
     watching = [keras.callbacks.TensorBoard(folder / "tensorboard")]
+    shown = RoundsShown(keeper, steps_per_round, rounds, in_words, not keeper.writes)
     try:
         if done < rounds:
-            model.fit(
-                feed(strategy, batches, done * steps_per_round),
-                initial_epoch=done,
-                epochs=rounds,
-                steps_per_epoch=steps_per_round,
-                shuffle=False,  # It comes shuffled; Keras would warn.
-                callbacks=[
-                    NotFinite(  # first: what it refuses must not be saved
-                        all_variables(model),
-                        batches,
-                        steps_per_round,
-                        keeper.reload,
-                        folder,
-                    ),
-                    keeper,
-                    *(watching if keeper.writes else ()),
-                ],
-                verbose=(1 if sys.stdout.isatty() else 2) * keeper.writes,
-            )
+            with shown:
+                model.fit(
+                    feed(strategy, batches, done * steps_per_round),
+                    initial_epoch=done,
+                    epochs=rounds,
+                    steps_per_epoch=steps_per_round,
+                    shuffle=False,  # It comes shuffled; Keras would warn.
+                    callbacks=[
+                        NotFinite(  # first: what it refuses must not be saved
+                            all_variables(model),
+                            batches,
+                            steps_per_round,
+                            keeper.reload,
+                            folder,
+                        ),
+                        keeper,
+                        shown,  # behind it, with its scores
+                        *(watching if keeper.writes else ()),
+                    ],
+                    verbose=0,
+                )
     finally:
         keeper.restore_best()
 

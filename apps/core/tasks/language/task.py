@@ -2,6 +2,7 @@
 
 import functools
 import math
+import typing
 
 import keras
 import numpy as np
@@ -32,6 +33,10 @@ class Language(Task):
     """
 
     best = "-nats"
+    in_words: typing.ClassVar = {
+        "nats": "{:.3f} nats",
+        "perplexity": "perplexity {:.2f}",
+    }
     validated_at_most = 10**6  # tokens; a validation text may be huge
     unit, scored = "tokens", "text"
     made = {}

@@ -20,6 +20,12 @@ def panels(figure):
     return [axes for part in parts for axes in part.axes if axes.images]
 
 
+def words_of(figure):
+    parts = figure.subfigs or [figure]
+    every = [text for part in parts for axes in part.axes for text in axes.texts]
+    return [text.get_text() for text in every]
+
+
 def drawn(axes):
     return np.asarray(axes.images[0].get_array()).astype(float)
 
@@ -27,7 +33,8 @@ def drawn(axes):
 def test_one_panel_for_the_picture_and_one_per_word(tmp_path):
     words = "a red circle above a blue square".split()
     figure = plot.attention_figure(PICTURE, words, one_hot(*range(7)), title="hello")
-    assert [p.get_title() for p in panels(figure)] == ["the picture", *words]
+    assert words_of(figure) == ["the picture", *words]
+    assert len(panels(figure)) == 8 and panels(figure)[0].get_title() == "hello"
     assert "Bright" in figure.get_supxlabel()
     assert np.all(drawn(panels(figure)[0]) == 200)
     figure.savefig(tmp_path / "out.png")
@@ -99,8 +106,8 @@ def test_a_sheet_of_several_pictures(tmp_path):
         (PICTURE, ["word"], one_hot(3)),
         (PICTURE, [], np.zeros((0, 16))),
     ]
-    figure = plot.attention_sheet(rows)
-    assert len(panels(figure)) == 7 + 2 + 1
+    figure = plot.attention_sheet(rows * 2)  # more than stand side by side
+    assert len(panels(figure)) == 2 * (7 + 2 + 1)
     figure.savefig(tmp_path / "out.png")
 
 

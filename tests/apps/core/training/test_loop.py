@@ -196,7 +196,15 @@ def test_resume_when_all_rounds_are_done_changes_nothing(uninterrupted):
     assert_equal(checkpoint(folder)[0], before[0])
 
 
-def test_ctrl_c_keeps_the_best_weights(tmp_path):
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, which a process in the background of a shell lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_keeps_the_best_weights(ctrl_c, tmp_path):
     model = build()
     visible = []
 
