@@ -49,7 +49,8 @@ notebooks: $(VENV)/.test
 
 # Warnings are errors, a link to nothing among them.
 docs: $(VENV)/.docs
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/sphinx-build --fresh-env --write-all --fail-on-warning \
+		--keep-going --quiet docs docs/_build/html
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/decode.py

@@ -11,6 +11,7 @@ version = release = importlib.metadata.version("saccade")
 extensions = ["myst_nb", "saccade_pages"]
 exclude_patterns = ["_build"]
 nitpicky = True
+highlight_language = "text"
 smartquotes = False  # -- is the beginning of an option
 
 # Notebooks appear with the outputs that they were committed with.
@@ -25,6 +26,7 @@ nb_ipywidgets_js = {}
 html_math_renderer = "mathml"
 
 html_theme = "furo"
+pygments_dark_style = "monokai"
 html_title = "Saccade"
 html_static_path = ["_static"]
 html_css_files = ["saccade.css"]

@@ -97,13 +97,17 @@ def app_page(name):
     presets = []
     for preset, settings in config.PRESETS.items():
         words = " ".join(f"{flag_of(k)}={as_text(v)}" for k, v in settings.items())
-        presets += [f"`{preset}`:", fenced(textwrap.fill(words or "(as below)", 66))]
+        presets += [
+            f"`{preset}`:",
+            fenced(textwrap.fill(words or "as below", 66, break_on_hyphens=False)),
+        ]
     claim = ", ".join(f"`{k}` {a:g} to {b:g}" for k, (a, b) in config.CLAIM.items())
     free = ", ".join(f"`{flag_of(f)}`" for f in request_fields(config.Options))
     groups = dict.fromkeys(row.group for row in help_rows(config.Config))
     more = {f"results/{name}.md": "results", f"notebooks/{name}.ipynb": "notebook"}
-    parts = [f"# {name}", about, "## Input", table(("option", "what it is"), inputs)]
-    parts += [f"[{t}](../{p})" for p, t in more.items() if (HERE / p).exists()]
+    links = [f"[{t}](../{p})" for p, t in more.items() if (HERE / p).exists()]
+    parts = [f"# {name}", about, " · ".join([*links, "[serving](../serving.md)"])]
+    parts += ["## Input", table(("option", "what it is"), inputs)]
     parts += ["## Data", data, "## Presets", *presets]
     own, others = config.preset_for("builtin"), config.preset_for("PATH")
     parts.append(

@@ -7,11 +7,14 @@ the test skips.
 import html.parser
 import importlib
 import importlib.util
+import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 import typer
@@ -162,6 +165,67 @@ def test_every_command_exists():
 )
 def test_a_wrong_command_is_found(command, wrong):
     assert wrong_in(command) == wrong
+
+
+# Pages that say how to add something
+
+
+def add(page, root):
+    """Does to the tree in `root` what the blocks of a page say that have a file's name
+    in their caption; what stands before or behind a line goes there."""
+    text = (DOCS / "extend" / page).read_text("utf-8")
+    block = re.compile(r"```\{code-block\} \w+\n:caption: (.*?)\n\n(.*?)\n```", re.S)
+    for caption, code in block.findall(text):
+        name, _, place = caption.partition(", ")
+        file, (where, _, line) = root / name, place.partition(" ")
+        if not name.startswith(("apps/", "layers/")):
+            continue
+        if not place:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"{code}\n", "utf-8")
+            continue
+        before, found, rest = file.read_text("utf-8").partition(line)
+        assert found and where in ("before", "behind"), caption
+        if where == "before":
+            file.write_text(f"{before}{code}\n\n\n{line}{rest}", "utf-8")
+        else:
+            file.write_text(f"{before}{line}\n{code}{rest}", "utf-8")
+
+
+@pytest.mark.slow
+def test_what_the_pages_add_works(tmp_path):
+    for part in ("layers", "apps"):
+        shutil.copytree(ROOT / part, tmp_path / "saccade" / part)
+    for page in ("app.md", "cell.md", "kind.md"):
+        add(page, tmp_path / "saccade")
+    text = (DOCS / "extend/kind.md").read_text("utf-8")
+    kind = re.search(r"## 2.*?```\{code-block\} python\n(.*?)```", text, re.S)[1]
+    main = "import sys; from saccade.apps.cli import main; sys.argv[0] = 'saccade'; "
+    train = "train brackets --preset tiny --steps 12 --cell leaky --out run"
+    predict = "predict brackets run --text (()())"
+    calls = [
+        [kind],
+        [f"{main}main()", *train.split()],
+        [f"{main}main()", *predict.split()],
+    ]
+    # -S: without site, whose .pth files would mount the editable install.
+    libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *libraries])}
+    printed = []
+    for code, *words in calls:
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", code, *words],
+            env=env,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=seconds(200),
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert "is no number" in printed[0]
+    assert "accuracy" in printed[1]
+    assert printed[2].startswith(("balanced", "broken"))
 
 
 # Nothing from another host
