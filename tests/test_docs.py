@@ -176,11 +176,11 @@ def add(page, root):
     text = (DOCS / "extend" / page).read_text("utf-8")
     block = re.compile(r"```\{code-block\} \w+\n:caption: (.*?)\n\n(.*?)\n```", re.S)
     for caption, code in block.findall(text):
-        name, _, place = caption.partition(", ")
-        file, (where, _, line) = root / name, place.partition(" ")
+        _, name, place, *line = caption.split("`")
+        file, where, line = root / name, place.strip(" ,"), "".join(line)
         if not name.startswith(("apps/", "layers/")):
             continue
-        if not place:
+        if not where:
             file.parent.mkdir(exist_ok=True)
             file.write_text(f"{code}\n", "utf-8")
             continue
