@@ -203,11 +203,8 @@ def test_what_the_pages_add_works(tmp_path):
     main = "import sys; from saccade.apps.cli import main; sys.argv[0] = 'saccade'; "
     train = "train brackets --preset tiny --steps 12 --cell leaky --out run"
     predict = "predict brackets run --text (()())"
-    calls = [
-        [kind],
-        [f"{main}main()", *train.split()],
-        [f"{main}main()", *predict.split()],
-    ]
+    verbs = [train, predict, "export brackets run"]
+    calls = [[kind], *([f"{main}main()", *verb.split()] for verb in verbs)]
     # -S: without site, whose .pth files would mount the editable install.
     libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *libraries])}
@@ -226,6 +223,7 @@ def test_what_the_pages_add_works(tmp_path):
     assert "is no number" in printed[0]
     assert "accuracy" in printed[1]
     assert printed[2].startswith(("balanced", "broken"))
+    assert "exported: saved_models/brackets/1" in printed[3]
 
 
 # Nothing from another host
