@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-slow lint oracles mutants notebooks bench
+.PHONY: help demo test test-slow lint oracles mutants notebooks docs bench
 
 help:
 	@echo "make demo       train, measure, draw, export and serve on embedded data"
@@ -15,6 +15,7 @@ help:
 	@echo "make oracles    our layers against torch, onnx and onnxruntime"
 	@echo "make mutants    small faults put in one at a time; the tests must notice each"
 	@echo "make notebooks  run the notebooks and keep their outputs"
+	@echo "make docs       the documentation, as docs/_build/html/index.html"
 	@echo "make bench      the measured figures of benchmarks/"
 
 demo: $(VENV)/.base
@@ -46,6 +47,11 @@ mutants: $(VENV)/.test
 notebooks: $(VENV)/.test
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
+# Warnings are errors, a link to nothing among them.
+docs: $(VENV)/.docs
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/sphinx-build --fresh-env --write-all --fail-on-warning \
+		--keep-going --quiet docs docs/_build/html
+
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/layers.py
@@ -60,6 +66,6 @@ $(VENV)/.base: setup.cfg constraints.txt
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.test $(VENV)/.oracle $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
+$(VENV)/.test $(VENV)/.oracle $(VENV)/.docs $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
 	$(PIP) --editable ".[$*]"
 	touch $@

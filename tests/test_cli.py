@@ -47,6 +47,10 @@ class FakeRun:
         figure.suptitle(f"{len(requests)} of {len(answers)}")
         return figure
 
+    def export(self, to="saved_models", labels=()):
+        FakeRun.received = (to, labels)
+        return f"{to}/captioning/1"
+
     def inspect(self, path, out=None):
         FakeRun.received = (path, out)
         return {"units": 3}
@@ -230,6 +234,12 @@ def test_evaluate_takes_a_run_and_options_of_an_answer(saccade, tmp_path):
     assert FakeApp.loaded == str(tmp_path)
     assert FakeRun.received == (None, {"beam": 3})
     assert json.loads(done.stdout)["decode"] == "greedy"
+
+
+def test_export_takes_a_run_a_folder_and_labels(saccade):
+    done = saccade("export", "captioning", "--to", "there", "--labels", "a, b")
+    assert FakeRun.received == ("there", ["a", "b"])
+    assert done.stdout == "exported: there/captioning/1\n"
 
 
 def test_what_an_export_cannot_do_is_an_error(saccade, tmp_path):

@@ -22,7 +22,7 @@ aim at 15 / 50 / 68. With a fifth of the steps, for comparison (greedy, exact ma
     soft attention 47, none 6, hard 8; GRU 49, Elman 50 instead of the LSTM;
     Chinese captions in characters 48
 
-The README has the whole tables and their commands.
+`docs/results/captioning.md` has the whole tables and their commands.
 """
 
 from ..core.lazy import members

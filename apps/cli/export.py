@@ -22,7 +22,5 @@ def export(
 
     names = [name.strip() for name in labels.split(",")] if labels else []
     check_labels(names)  # before TensorFlow is there
-    loaded = load_run(app, run or None)
-    from ..core.serving.export import write_export
-
-    console.print(f"exported: {write_export(loaded, to, names)}", soft_wrap=True)
+    folder = load_run(app, run or None).export(to, names)
+    console.print(f"exported: {folder}", soft_wrap=True)
