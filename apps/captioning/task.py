@@ -1,7 +1,5 @@
 """The task of captioning: a picture goes in, a sentence comes out."""
 
-import typing
-
 import tensorflow as tf
 
 from ...layers import Reinforce
@@ -12,7 +10,6 @@ from ..core.inputs.kinds import as_request
 from ..core.inputs.tokenizer import Tokenizer, normalised_for_scores
 from ..core.report import plot
 from ..core.report.metrics import attention_on_objects, caption_metrics
-from ..core.settings.json_text import read_json
 from ..core.tasks.tell import Tell
 from ..core.training import devices
 from . import config
@@ -28,25 +25,12 @@ class Captioning(Tell):
     name = "captioning"
     settings = config
     text, references = "caption", "captions"
-    best = "exact_match"
-    in_words: typing.ClassVar = {
-        "exact_match": "exact match {:.1f} %",
-        "chrf": "chrF {:.1f}",
-    }
 
     def read(self):
         return load_data(self.config)
 
     def why_no_test(self):
         return why_no_test(self.config)
-
-    def assets_from_json(self, text):
-        """Of today; or of before there was a `Tokenizer`, by which nothing is encoded
-        any more."""
-        saved = read_json(text, {"units": str, "tokens": [str]})
-        if saved.keys() == {"units", "tokens"}:
-            return Tokenizer(saved["tokens"], saved["units"])
-        return super().assets_from_json(text)
 
     def build_model(self):
         return build_model(self.config, self.assets)

@@ -34,14 +34,18 @@ print(json.dumps(answer, default=lambda item: item.decode()))
 def demo(
     app: str,
     out: str = typer.Option("demo", help="Folder of the run and its picture."),
-    preset: str = typer.Option("default", help="Settings to start from."),
+    preset: str = typer.Option(
+        "", help="Settings to start from; demo, where the app has it, or default."
+    ),
     to: str = typer.Option("saved_models", help="Folder of the export."),
 ):
     """The whole way on embedded data: train, measure, look, export, serve.
 
     Example: `saccade demo captioning`
     """
-    run_demo(load_quietly(app), preset, pathlib.Path(out), to)
+    loaded = load_quietly(app)
+    preset = preset or ("demo" if "demo" in loaded.presets else "default")
+    run_demo(loaded, preset, pathlib.Path(out), to)
 
 
 def run_demo(app, preset, out, to):

@@ -129,6 +129,10 @@ def pictures():
 
 @pytest.fixture
 def signatures(trained):
+    return signatures_of(trained)
+
+
+def signatures_of(trained):
     """Those of the export but `serving_xla`, which has the same graph around it."""
     every = trained.signatures
     return {key: every[key] for key in every if key != "serving_xla"}
@@ -222,7 +226,7 @@ def test_megabytes_are_read_to_their_end(expected, trained, good, raw, table):
     """What `test_signatures_...` cuts, whole, through the signatures that read it."""
     if raw != "text":
         return
-    signatures = trained.signatures
+    signatures = signatures_of(trained)
     bad = expected.bad(good)
     contents = [table[case].content for case in table if "megabyte" in case]
     neighbours = slice(len(contents), len(contents) + len(good[raw]))

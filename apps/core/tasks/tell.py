@@ -5,6 +5,7 @@ Answers are decoded freely: greedily, by beam search, or drawn.
 """
 
 import dataclasses
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -30,6 +31,11 @@ class Tell(Task):
 
     text = "text"
     references = "texts"
+    best = "exact_match"
+    in_words: typing.ClassVar = {
+        "exact_match": "exact match {:.1f} %",
+        "chrf": "chrF {:.1f}",
+    }
 
     def memory(self, model, inputs):
         """In the graph: what the decoder reads of the inputs, (batch, regions,
