@@ -53,7 +53,6 @@ def pytest_collection_finish():
     it again and again; that took a tenth of the time of the tests of layers."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)

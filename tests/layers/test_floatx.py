@@ -30,6 +30,7 @@ from .helpers import BATCH, FEATURES, normal, randomise
 
 STEPS = 18  # more than one block of a scan
 UNITS = 2
+PARTS = 4  # of the layers, for XLA
 SEQUENCES, REGIONS = normal(BATCH, STEPS, FEATURES), normal(BATCH, 3, 2, seed=1)
 SEQUENCES[1, 4] = 0  # a step for the mask
 
@@ -109,11 +110,14 @@ def fitted(names=None, **options):
         (None, False),
         # Those that count with integers; XLA takes long for all.
         (("min_gru", "min_lstm", "hard"), True),
-        pytest.param(None, True, marks=pytest.mark.slow),
+        # All, in parts: what XLA compiles for one model stays in memory.
+        *(pytest.param(part, True, marks=pytest.mark.slow) for part in range(PARTS)),
     ],
-    ids=["plain", "scans and draws under xla", "all under xla"],
+    ids=["plain", "scans and draws under xla", *(f"xla {i}" for i in range(PARTS))],
 )
 def test_fit_and_predict_with_float64(names, jit, set_floatx):
+    if isinstance(names, int):
+        names = list(make_layers())[names::PARTS]
     set_floatx("float32")
     expected = fitted(names, run_eagerly=True)
     set_floatx("float64")

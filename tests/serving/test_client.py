@@ -91,11 +91,11 @@ def prompts(name):
 
 
 @pytest.mark.parametrize("name", sorted(apps.REGISTRY))
-def test_every_signature_answers_as_the_export_does(door, exports, name):
+def test_every_signature_answers_as_the_export_does(door, models, name):
     client = Client(**door)
-    export = tf.saved_model.load(str(exports[name][-1]))
     version, described = client.describe(name)
-    assert version == len(exports[name])
+    assert version == models.find(name)
+    export = models.loaded[name, version]
     assert described.keys() == export.signatures.keys()
     example = apps.load(name).example()
     for signature, function in export.signatures.items():

@@ -49,7 +49,7 @@ class Rounds(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.writes:
             self._keep_round(epoch, logs)
-        self.ended = bool(workers.of_chief(self.ended, self.strategy))
+        self.ended = bool(workers.of_chief(int(self.ended), self.strategy))
         self.model.stop_training = self.ended
         self.write_checkpoint(epoch + 1)
         if self.writes:

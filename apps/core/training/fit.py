@@ -73,7 +73,7 @@ def in_words(task, figures):
 
 def enough(task, figures):
     """Whether the score of `--stop-at` is reached, which is said."""
-    goal = task.config.stop_at
+    goal = getattr(task.config, "stop_at", 0)
     score = of_validation(figures)[task.best.removeprefix("-")]
     reached = score <= goal if task.best.startswith("-") else score >= goal
     if goal and reached:
