@@ -182,10 +182,10 @@ def test_train_says_why_there_are_no_scores(saccade, monkeypatch):
         (["train", "captioning", "--bogus", "1"], "bogus"),
         (["train", "captioning", "--sed=1"], "Did you mean"),
         (["train", "captioning", "--cell=lstn"], "lstm"),
-        (["train", "captioning", "--preset=huge"], "tiny, default, pictures, paper"),
+        (["train", "captioning", "--preset=huge"], "tiny, default, demo, pictures"),
         (["train", "captionin"], "captioning"),
         (["predict", "captioning"], "at least one input"),
-        (["data", "captioning", "--preset=huge"], "tiny, default, pictures, paper"),
+        (["data", "captioning", "--preset=huge"], "tiny, default, demo, pictures"),
         (["evaluate", "captioning", "--beam=0"], "beam"),
     ],
 )
