@@ -12,6 +12,7 @@ other processes; of every family of apps, those of one app belong to `make test`
 of the others are `slow`. So is what needs real data.
 """
 
+import collections
 import pathlib
 import re
 
@@ -114,9 +115,12 @@ def pytest_collection_modifyitems(config, items):
         for item in items
         if item.get_closest_marker("slow") or item.get_closest_marker("processes")
     }
-    items.sort(key=lambda item: place_of(group_of(item.nodeid), long))
+    sizes = collections.Counter(group_of(item.nodeid) for item in items)
+    items.sort(key=lambda item: place_of(group_of(item.nodeid), long, sizes))
 
 
-def place_of(group, long):
-    """Where a group stands: apps, then the files in `long`, then all others."""
-    return (group not in REGISTRY, group not in long, group)
+def place_of(group, long, sizes):
+    """Where a group stands: apps, then the files in `long`, then all others, those with
+    many tests first."""
+    others = group not in REGISTRY and group not in long
+    return (group not in REGISTRY, others, -sizes[group] if others else 0, group)

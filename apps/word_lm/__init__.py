@@ -17,20 +17,10 @@ the one that agrees likelier in 90 % of the cases at least.
     python benchmarks/rank.py --run zh \\
         --data "$SACCADE_DATA/pos_ner_zh_peoples_daily_199801"
 
-ranks hypotheses for what was heard. Of 200 pairs of a held-out sentence and one that
-sounds like it or is shuffled, the right one gets the higher score in (percent)
-
-                                     nats  all   characters  word  shuffle  log p
-    characters, 3,700 steps          4.38  94.0  100.0       83.6  98.5     94.0
-    characters, 1,530 steps          4.72  92.5   98.5       83.6  95.5     92.5
-    10,000 words by jieba, 810 steps 5.37  86.0   91.0       70.1  97.0     56.5
-
-and 历史总是不断重演 comes before 力使总事不断虫眼 in all three. Steps are of 640
-tokens: as many as four minutes (words: three) held on two cores, free or busy.
-Nats are per token of the last tenth; <UNK> is 0.1 % of its characters, 15 % of its
-words. `log p` ranks by the log-probability alone: <UNK> is then so likely that
-sentences of unknown words win. So the unknown share its probability (see
-`task.WordLM.answer_score`), and for Chinese the better unit is the character.
+ranks hypotheses for what was heard: `docs/results/word_lm.md` says how often rightly.
+By the log-probability alone <UNK> is so likely that sentences of unknown words win, so
+the unknown share its probability (see `task.WordLM.answer_score`), and for Chinese the
+better unit is the character.
 """
 
 from ..core.lazy import members

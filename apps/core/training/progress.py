@@ -28,7 +28,10 @@ class RoundsShown(keras.callbacks.Callback):
         super().__init__()
         self.keeper, self.steps, self.rounds = keeper, steps, rounds
         self.in_words, self.silent, self.before = in_words, silent, 0
-        self.console = console or Console(soft_wrap=True, highlight=False)
+        # In a notebook too, where rich would make a page of its own of each line.
+        self.console = console or Console(
+            force_jupyter=False, soft_wrap=True, highlight=False
+        )
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
