@@ -28,10 +28,7 @@ class RoundsShown(keras.callbacks.Callback):
         super().__init__()
         self.keeper, self.steps, self.rounds = keeper, steps, rounds
         self.in_words, self.silent, self.before = in_words, silent, 0
-        # In a notebook too, where rich would make a page of its own of each line.
-        self.console = console or Console(
-            force_jupyter=False, soft_wrap=True, highlight=False
-        )
+        self.console = console or _standard_output()
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -73,3 +70,12 @@ class RoundsShown(keras.callbacks.Callback):
         self.bar.console.print(
             f"round {epoch + 1} of {self.rounds}, {seconds}: {', '.join(words)}"
         )
+
+
+def _standard_output():
+    """rich's console; a notebook is no terminal, though it says so, and rich would show
+    each line as a page of its own there."""
+    terminal = False if Console().is_jupyter else None
+    return Console(
+        force_jupyter=False, force_terminal=terminal, soft_wrap=True, highlight=False
+    )
