@@ -12,7 +12,7 @@ whose combinations were held out: it stops at an exact match of 80 %. The preset
 
     saccade train captioning
 
-goes on to nearly all of them, in four minutes.
+goes on to nearly all of them, in four to five minutes.
 
     saccade train captioning --data "$SACCADE_DATA/emoji_captions" \\
         --caption-column en --split-column split_composed --seed 0

@@ -67,10 +67,10 @@ def run_demo(app, preset, out, to):
     requests = run.task.demo_requests(run.task.read())
     answers = run.predict(requests)
     kinds = run.task.kinds()
-    for request, answer in zip(requests, answers, strict=True):
+    for i, (request, answer) in enumerate(zip(requests, answers, strict=True), 1):
         request = as_request(kinds, request)
         asked = ", ".join(kinds[name].text_of(request[name]) for name in kinds)
-        print(f"{asked} -> {run.task.show(answer)}")
+        print(f"example {i}, {asked} -> {run.task.show(answer)}")
     if run.task.draw is not None:
         run.draw(requests, answers).savefig(out / "answers.png")
         print(f"drawn: {out / 'answers.png'}")
@@ -82,6 +82,7 @@ def run_demo(app, preset, out, to):
     for name, values in answer.items():
         if isinstance(values[0], str | float):  # the others are for machines
             print(f"  {name}: {values[0]!r}")
+    print(f"ask it yourself: saccade predict {app.name} {run.folder} --help")
     print(f"{time.perf_counter() - started:.0f} s in all")
 
 

@@ -54,7 +54,8 @@ def train(
         run = load_quietly(app).train(settings, out or None, resume, strategy)
     except KeyboardInterrupt:
         print(
-            "\nStopped. All whole rounds so far are kept; go on with --resume.",
+            "\nStopped. Whole rounds are kept, where there were some; go on with "
+            "--resume.",
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
@@ -65,4 +66,4 @@ def train(
             "No scores: the test split is empty. Measure it on other data with: "
             f"saccade evaluate {app} {run.folder} --data OTHER"
         )
-    console.print(f"run: {run.folder}")
+    console.print(f"run: {run.folder}", highlight=False, soft_wrap=True)

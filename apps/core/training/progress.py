@@ -64,7 +64,10 @@ class RoundsShown(keras.callbacks.Callback):
             return
         row = self.keeper.history[-1]
         seconds = datetime.timedelta(seconds=round(row["seconds"]))
-        words = [f"loss {row['loss']:.3f}", *filter(None, [self.in_words(row)])]
+        words = [
+            f"training loss {row['loss']:.3f}",
+            *filter(None, [self.in_words(row)]),
+        ]
         if self.keeper.is_best:
             words.append("best so far")
         self.bar.console.print(

@@ -61,7 +61,7 @@ def test_a_line_for_every_round_with_its_score_in_words(train, capsys):
     train([10.0, 30.0, 20.0, 30.0])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == ROUNDS
-    expected = r"round 2 of 4, 0:00:\d\d: loss 0\.\d{3}, exact match 30\.0 %"
+    expected = r"round 2 of 4, 0:00:\d\d: training loss 0\.\d{3}, exact match 30\.0 %"
     assert re.fullmatch(expected + ", best so far", lines[1])
     assert lines[2].endswith("exact match 20.0 %")
     assert not any("val_" in line for line in lines)
