@@ -32,10 +32,10 @@ test: $(VENV)/.test
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --ignore tests/layers --ignore tests/foreign --ignore tests/apps/core
 
 # Three too, because XLA's programs and loaded exports stay until then.
-SLOW := -m "slow and not oracle" $(WORKERS)
+SLOW := -m "slow and not oracle" $(WORKERS) $(if $(APPS),--apps $(APPS))
 HEAVY := tests/serving/test_client.py tests/test_benchmarks.py
 test-slow: $(VENV)/.test
-	$(BIN)/pytest $(SLOW) $(if $(APPS),--apps $(APPS)) --ignore tests/layers $(HEAVY:%=--ignore %)
+	$(BIN)/pytest $(SLOW) --ignore tests/layers $(HEAVY:%=--ignore %)
 	$(BIN)/pytest $(SLOW) tests/layers
 	$(BIN)/pytest $(SLOW) $(HEAVY)
 

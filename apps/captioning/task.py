@@ -103,9 +103,9 @@ class Captioning(Tell):
             if not answer["ok"]:
                 continue
             content, _ = kinds["image"].encode(as_request(kinds, request)["image"])
-            pixels, _ = pictures.decode(tf.constant(content), DRAWN_SIZE)
+            pixels, _ = pictures.decoder(DRAWN_SIZE)(tf.constant([content]))
             pieces = answer["pieces"][:-1]  # the last one is <end>
-            rows.append((pixels.numpy(), pieces, answer["attention"][: len(pieces)]))
+            rows.append((pixels[0].numpy(), pieces, answer["attention"][: len(pieces)]))
         if not rows:
             raise UserError("No picture could be read, so there is nothing to draw.")
         return plot.attention_sheet(rows)

@@ -73,17 +73,19 @@ def in_words(task, figures):
 
 def enough(task, figures):
     """Whether the score of `--stop-at` is reached, which is said."""
-    goal = getattr(task.config, "stop_at", 0)
-    score = of_validation(figures)[task.best.removeprefix("-")]
+    goal, name = getattr(task.config, "stop_at", 0), task.best.removeprefix("-")
+    if not goal:
+        return False
+    score = of_validation(figures)[name]
     reached = score <= goal if task.best.startswith("-") else score >= goal
-    if goal and reached:
+    if reached:
         log.info(
             "Stopping: %s of validation is %.4g, and %g was asked for.",
-            task.best.removeprefix("-").replace("_", " "),
+            name.replace("_", " "),
             score,
             goal,
         )
-    return bool(goal) and reached
+    return reached
 
 
 def steps_per_call(config):

@@ -64,15 +64,10 @@ class RoundsShown(keras.callbacks.Callback):
             return
         row = self.keeper.history[-1]
         seconds = datetime.timedelta(seconds=round(row["seconds"]))
-        words = [
-            f"training loss {row['loss']:.3f}",
-            *filter(None, [self.in_words(row)]),
-        ]
-        if self.keeper.is_best:
-            words.append("best so far")
-        self.bar.console.print(
-            f"round {epoch + 1} of {self.rounds}, {seconds}: {', '.join(words)}"
-        )
+        loss, best = f"training loss {row['loss']:.3f}", self.keeper.is_best
+        parts = [loss, self.in_words(row), "best so far" if best else ""]
+        words = ", ".join(part for part in parts if part)
+        self.console.print(f"round {epoch + 1} of {self.rounds}, {seconds}: {words}")
 
 
 def _standard_output():
