@@ -1,5 +1,6 @@
 """What `predict` and `client` share: answers shown, drawn, and written."""
 
+import dataclasses
 import json
 import sys
 
@@ -7,6 +8,7 @@ import typer
 
 from ..core.data import tables
 from ..core.errors import UserError
+from ..core.files.whole import write_text
 from .requests import read_requests
 
 
@@ -18,6 +20,8 @@ def show_answers(loaded, words, options, how):
         options: dict, fields of `Options`. how: `How`.
     """
     task = loaded.task
+    if how.plot and how.signature == "serving_default":
+        how = dataclasses.replace(how, signature=task.drawn)
     kinds = task.signature(how.signature).kinds
     requests, labels = read_requests(kinds, words, how.table)
     plain = not (how.as_json or how.to or how.plot or how.sort)
@@ -26,7 +30,7 @@ def show_answers(loaded, words, options, how):
         return
     answers = loaded.predict(requests, how.signature, **options)
     if how.plot:
-        loaded.draw(requests, answers).savefig(how.plot)
+        _draw(loaded, requests, answers, how.plot)
         print(f"drawn: {how.plot}", file=sys.stderr)
     rows = list(zip(requests, labels, answers, strict=True))
     if how.sort:
@@ -41,6 +45,14 @@ def show_answers(loaded, words, options, how):
         _print_lines(task, rows)
     if not all(answer["ok"] for answer in answers):
         raise typer.Exit(1)
+
+
+def _draw(loaded, requests, answers, path):
+    """Into a file by its ending: .html, or what matplotlib writes."""
+    if path.lower().endswith((".html", ".htm")):
+        write_text(path, loaded.page(requests, answers))
+    else:
+        loaded.draw(requests, answers).savefig(path)
 
 
 def _print_lines(task, rows):

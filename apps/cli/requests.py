@@ -32,7 +32,8 @@ def kinds_of(app):
     """The kinds that a person gives, by name; from the app's config, without
     TensorFlow."""
     module = load_config_module(app)
-    kinds = module.kinds(module.Config())
+    config = module.Config(**vars(module).get("ALL_KINDS", {}))
+    kinds = module.kinds(config)
     return {name: kind for name, kind in kinds.items() if not kind.hidden}
 
 
@@ -105,6 +106,10 @@ def read_requests(kinds, words, table=""):
                 f"{' '.join(words.plain) or flag_of(next(iter(words.values)))}."
             )
         return read_table(kinds, table)
+    if unknown := [name for name in words.values if name not in kinds]:
+        raise UserError(
+            f"{flag_of(unknown[0])}: what answers reads {' and '.join(kinds)} only."
+        )
     columns = {
         name: [value for word in words.values[name] for value in kind.from_word(word)]
         for name, kind in kinds.items()

@@ -17,14 +17,26 @@ def show_facts(facts):
 
 
 def show_figures(figures):
-    """A dict as a table, floats with as many digits as say something."""
+    """A dict as a table, floats with as many digits as say something; what is a dict
+    of dicts in it, as a table of its own below."""
     table = Table(box=None, show_header=False)
+    below = {k: v for k, v in figures.items() if isinstance(v, dict)}
     for name, value in figures.items():
-        shown = str(value)
-        if isinstance(value, float):  # of a loss in nats the third digit matters
-            shown = f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
-        table.add_row(name.replace("_", " "), shown)
+        if name not in below:
+            table.add_row(name.replace("_", " "), _shown(value))
     console.print(table)
+    for name, rows in below.items():
+        columns = dict.fromkeys(column for row in rows.values() for column in row)
+        table = Table(name, *map(str, columns), box=None)
+        for row, cells in rows.items():
+            table.add_row(row, *(_shown(cells.get(column, "")) for column in columns))
+        console.print(table)
+
+
+def _shown(value):
+    if isinstance(value, float):  # of a loss in nats the third digit matters
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+    return str(value)
 
 
 def show_inputs(kinds, title):

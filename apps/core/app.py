@@ -149,6 +149,8 @@ class App:
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             model = task.build_model()
+            if not resume:
+                task.begin(model)
         if devices.several(strategy):
             replicas.synchronise(model)
         until_trained = contextlib.ExitStack()

@@ -112,8 +112,13 @@ class Run:
         return self.task.stream(self.answerer, request, options)
 
     def draw(self, requests, answers):
-        """A matplotlib Figure of what `predict` returned for these requests."""
+        """A matplotlib Figure of what `predict` returned for these requests, with the
+        signature `task.drawn`."""
         return _draw(self.task, requests, answers)
+
+    def page(self, requests, answers):
+        """As `draw`, as HTML: str."""
+        return _page(self.task, requests, answers)
 
     def inspect(self, path, out=None):
         """What goes on inside the model while it reads the file at `path`.
@@ -217,6 +222,10 @@ class Answering:
         """As `Run.draw`."""
         return _draw(self.task, requests, answers)
 
+    def page(self, requests, answers):
+        """As `Run.page`."""
+        return _page(self.task, requests, answers)
+
 
 @dataclasses.dataclass
 class Export(Answering):
@@ -247,6 +256,14 @@ def _draw(task, requests, answers):
             hint = f" Look into it with: saccade inspect {task.name} RUN FILE"
         raise UserError(f"{task.name} has no picture of an answer.{hint}")
     return task.draw(requests, answers)
+
+
+def _page(task, requests, answers):
+    if task.page is None:
+        raise UserError(
+            f"{task.name} has no page of an answer; draw a picture: --plot FILE.png"
+        )
+    return task.page(requests, answers)
 
 
 def _check_requests(requests):

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from ..core.errors import ConfigError
+from ..core.inputs.chinese import cut_by_jieba
 from ..core.inputs.kinds import Text
 from ..core.settings import options
 from ..core.settings.fields import field, validate
@@ -9,25 +11,45 @@ from ..core.settings.fields import field, validate
 SUMMARY = (
     "a text goes in, its verdict comes out: positive or negative, or your own labels"
 )
+TOKENIZERS = ("words", "characters", "subwords", "spaces", "jieba")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     # Data
     data: str = options.data(
-        "builtin, or the path of a table (.csv, .tsv, .jsonl) with a text and a label "
-        "in every row, or of a folder with one"
+        "builtin; the path of a table (.csv, .tsv, .jsonl) with a text and a label in "
+        "every row, or of lines as fastText has them (.txt); of a folder with one, or "
+        "with a folder of .txt files per label"
     )
+    builtin: str = field(
+        "english",
+        "which texts --data=builtin makes: reviews in English or Chinese; victims: who "
+        "was hit; topics: what a text is about",
+        choices=("english", "chinese", "victims", "topics"),
+        group=options.DATA,
+    )
+    builtin_size: int = options.builtin_size(8000, "texts, with those for tests,", 40)
     text_column: str = options.column("text", "the text")
     label_column: str = options.column("label", "its label, a word or a number")
+    label_separator: str = options.text(
+        "", "what stands between labels, where a text may have several or none"
+    )
+    topic_column: str = options.text(
+        "", "column with what the text is about, which is then an input, too"
+    )
     split_column: str = options.split_column()
     split: str = options.split("80/10/10")
     skip_bad: bool = options.skip_bad()
     bad_at_most: float = options.bad_at_most()
-    builtin_size: int = options.builtin_size(8000, "reviews, with those for tests,", 40)
 
     # Words
-    tokenizer: str = options.tokenizer("words", "Chinese needs characters")
+    tokenizer: str = options.tokenizer(
+        "words",
+        "for Chinese characters, spaces where words are cut already, or words by "
+        "jieba, which must be installed",
+        TOKENIZERS,
+    )
     lower: bool = options.lower(True)
     vocabulary_size: int = options.vocabulary_size(10_000)
     min_count: int = options.min_count(1)
@@ -41,21 +63,46 @@ class Config:
 
     # Model
     embedding: int = options.embedding(64)
+    ngrams: int = field(
+        1,
+        "tokens in a row that have a vector of their own besides: 2 for pairs, 3 for "
+        "triples too",
+        low=1,
+        high=3,
+        group=options.MODEL,
+    )
+    buckets: int = field(
+        50_000,
+        "vectors that all n-grams share, by a hash",
+        low=1,
+        high=10_000_000,
+        group=options.MODEL,
+    )
     cell: str = options.cell("gru")
     units: int = options.units(64)
-    levels: int = options.levels()
+    levels: int = options.levels(1, "0: none, a bag of words", low=0)
     bidirectional: bool = options.switch(
         False, "read backwards too, side by side", options.MODEL
     )
     pool: str = field(
         "last",
-        "what decides: the last state, or the mean of all",
-        choices=("last", "mean"),
+        "what decides: the last state, the mean of all, the maximum of each unit, the "
+        "mean by attention, or mean, maximum and attention side by side",
+        choices=("last", "mean", "max", "attention", "all"),
         group=options.MODEL,
     )
+    attention_units: int = options.attention_units(64)
     dropout: float = options.dropout(0.3, "of embeddings and of what decides")
+    token_dropout: float = options.share(
+        0.0, "share of tokens left out in training", group=options.MODEL
+    )
 
     # Training
+    start_from: str = options.text(
+        "",
+        "run of char_lm or word_lm whose vectors and cells the training starts from",
+        options.TRAINING,
+    )
     minutes: float = options.minutes(5.0)
     steps: int = options.steps()
     rounds: int = options.rounds(10)
@@ -75,14 +122,33 @@ class Config:
 
     def __post_init__(self):
         validate(self)
+        if self.label_separator and self.class_weights != "none":
+            raise ConfigError(
+                "class_weights: expected none with label_separator, where an example "
+                f"has several labels; received {self.class_weights!r}."
+            )
+        if not self.levels and self.pool == "last":
+            raise ConfigError(
+                "pool: expected mean, max, attention or all with levels=0, where there "
+                "is no state; received 'last'."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a verdict is read out: the likeliest label, without a choice."""
+    """How a verdict is read out: the likeliest label, where it is likely enough."""
+
+    threshold: float = options.threshold(
+        0.0, "0: the likeliest always, and of several labels from 0.5", request=True
+    )
+    temperature: float = options.temperature(
+        1.0, "divides the logits: above 1 the probabilities are less sure", request=True
+    )
 
     def __post_init__(self):
         validate(self)
+        if not self.temperature:
+            raise ConfigError("temperature: expected a number above 0; received 0.")
 
 
 # Seconds: for tests and notebooks.
@@ -90,6 +156,7 @@ TINY = {
     "builtin_size": 3000,
     "embedding": 24,
     "units": 32,
+    "attention_units": 16,
     "steps": 180,
     "rounds": 3,
     "learning_rate": 1e-2,
@@ -105,6 +172,7 @@ PRESETS = {
     "reviews": {},  # five minutes on two cores: some thousand real reviews
 }
 CLAIM = {"accuracy": (90.0, 100.0)}  # what `tiny` reaches on the test split
+ALL_KINDS = {"topic_column": "topic"}  # settings by which `kinds` gives all there are
 
 
 def preset_for(data):
@@ -114,12 +182,14 @@ def preset_for(data):
 
 def kinds(config):
     """What a request holds."""
-    return {
-        "text": Text(
-            [
-                "the room is not bad and the staff is kind .",
-                "although the view is great , the bed is hard .",
-            ],
-            alias="prompt",
-        )
-    }
+    text = Text(
+        [
+            "the room is not bad and the staff is nice .",
+            "although the view is great , the bed is awful .",
+        ],
+        alias="prompt",
+        prepare=cut_by_jieba if config.tokenizer == "jieba" else None,
+    )
+    if not config.topic_column:
+        return {"text": text}
+    return {"text": text, "topic": Text(["staff", "view"])}

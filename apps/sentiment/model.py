@@ -1,10 +1,12 @@
 """The sentiment model: an embedding, recurrent layers, and a vote on the labels."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
-from ...layers import Bidirectional
+from ...layers import BahdanauAttention, Bidirectional
 from ..core.tasks.recurrent import level
+
+TOPIC_TOKENS = 16  # of a topic at most
 
 
 def build_model(config, assets):
@@ -14,42 +16,78 @@ def build_model(config, assets):
         config: a `Config`.
         assets: with `labels` and `tokenizer`.
 
-    Input: `tokens` int32 (batch, time), padded with 0, one token a row at least.
-    Output: `logits` (batch, classes), raw scores of the labels. Padding changes
-    nothing.
+    Inputs: `tokens` int32 (batch, time), padded with 0, one token a row at least; with
+    `topic_column` also `topic` int32 (batch, TOPIC_TOKENS), padded with 0.
+    Outputs: `logits` (batch, classes), raw scores of the labels; `attention` float32
+    (batch, time), how much each token's state counts in what decides; each row sums
+    to 1. Padding changes nothing.
     """
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    x = tokens
-    for layer in parts(config, assets):
+    inputs, real = {"tokens": tokens}, ops.not_equal(tokens, 0)
+    embed, *drop = embedding_layers(config, assets)
+    x = embed(tokens)  # (batch, time, embedding)
+    if config.topic_column:
+        inputs["topic"] = keras.Input((TOPIC_TOKENS,), dtype="int32", name="topic")
+        # Its words' mean, (batch, embedding), is added to every token.
+        topic = layers.GlobalAveragePooling1D(name="topic_mean")(embed(inputs["topic"]))
+        x = x + topic[:, None]
+    for layer in drop:
         x = layer(x)
-    return keras.Model({"tokens": tokens}, {"logits": x}, name="sentiment")
+    for layer in recurrent_layers(config):
+        x = layer(x, mask=real)  # (batch, time, width), or the last step's
+    if config.pool == "last":
+        attention = last_of(real)
+    else:
+        x, attention = pooling(config)(x, mask=real)  # (batch, width)
+    if config.topic_column:
+        x = layers.Concatenate(name="with_topic")([x, topic])
+    for layer in voting_layers(config, assets):
+        x = layer(x)  # (batch, classes)
+    outputs = {"logits": x, "attention": ops.cast(attention, "float32")}
+    return keras.Model(inputs, outputs, name="sentiment")
 
 
 def build_sequential(config, assets):
-    """The same as a keras.Sequential, which takes and gives one tensor; its weights
-    are those of `build_model` in the same order."""
+    """The same as a keras.Sequential, which takes and gives one tensor: the logits. Its
+    weights are those of `build_model` in the same order.
+
+    Raises:
+        ValueError: the config has a topic, a second input.
+    """
+    if config.topic_column:
+        raise ValueError(
+            "A Sequential has one input; received topic_column="
+            f"{config.topic_column!r}. Use build_model."
+        )
+    pool = [] if config.pool == "last" else [pooling(config, return_weights=False)]
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    return keras.Sequential([tokens, *parts(config, assets)], name="sentiment")
-
-
-def parts(config, assets):
-    """The layers, one behind the other; tokens (batch, time) go in."""
-    embedding = layers.Embedding(
-        assets.tokenizer.size, config.embedding, mask_zero=True, name="embedding"
+    return keras.Sequential(
+        [
+            tokens,
+            *embedding_layers(config, assets),
+            *recurrent_layers(config),
+            *pool,
+            *voting_layers(config, assets),
+        ],
+        name="sentiment",
     )
-    return [
-        embedding,  # (batch, time, embedding), and the mask of what is no padding
-        # One mask for all steps: under XLA one for each would take far longer.
-        layers.SpatialDropout1D(config.dropout, seed=config.seed, name="dropout"),
-        *recurrent_layers(config),  # (batch, time, width), or the last step's
-        *(
-            [layers.GlobalAveragePooling1D(name="mean")]
-            if config.pool == "mean"
-            else []
-        ),
-        layers.Dropout(config.dropout, seed=config.seed, name="dropout_out"),
-        layers.Dense(len(assets.labels), name="logits"),  # (batch, classes)
-    ]
+
+
+def embedding_layers(config, assets):
+    """Tokens (batch, time) to vectors (batch, time, embedding)."""
+    shape = {"input_dim": assets.tokenizer.size, "output_dim": config.embedding}
+    how = {"mask_zero": True, "name": "embedding"}
+    embed = (
+        layers.Embedding(**shape, **how)
+        if config.ngrams == 1
+        else NgramEmbedding(config.ngrams, config.buckets, **shape, **how)
+    )
+    left_out = layers.Dropout(
+        config.token_dropout, (None, None, 1), config.seed, name="token_dropout"
+    )
+    # One mask for all steps: under XLA one for each would take far longer.
+    drop = layers.SpatialDropout1D(config.dropout, seed=config.seed, name="dropout")
+    return [embed, *([left_out] if config.token_dropout else []), drop]
 
 
 def recurrent_layers(config):
@@ -57,8 +95,151 @@ def recurrent_layers(config):
     but with `pool="last"` the highest: (batch, width)."""
     levels = []
     for k in range(config.levels):
-        every = k < config.levels - 1 or config.pool == "mean"
+        every = k < config.levels - 1 or config.pool != "last"
         one = level(config.cell, config.units, return_sequences=every)
         both = Bidirectional(one, name=f"level_{k}") if config.bidirectional else one
         levels.append(both)
     return levels
+
+
+def pooling(config, return_weights=True):
+    return Pooling(config.pool, config.attention_units, return_weights, name="pool")
+
+
+def voting_layers(config, assets):
+    """What decides (batch, width) to logits (batch, classes)."""
+    return [
+        layers.Dropout(config.dropout, seed=config.seed, name="dropout_out"),
+        layers.Dense(len(assets.labels), name="logits"),
+    ]
+
+
+def last_of(real):
+    """1 at the last step that is real, float32 (batch, time); real: bool, of one
+    block from the first step on."""
+    behind = ops.concatenate([real[:, 1:], ops.zeros_like(real[:, :1])], axis=1)
+    return ops.cast(ops.logical_and(real, ops.logical_not(behind)), "float32")
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class NgramEmbedding(layers.Embedding):
+    """Vectors of tokens, plus vectors of the 2 ... `ngrams` tokens that end there.
+
+    N-grams have their vectors by a hash: several may share one (Weinberger et al. 2009,
+    arXiv:0902.2206), so that what never occurred in training has one too. At the
+    beginning, an n-gram takes what is missing as 0.
+
+    Args:
+        ngrams: 2 or more. buckets: vectors of n-grams.
+        Others as in keras.layers.Embedding.
+
+    Call arguments: ids, int (batch, time), 0 is padding. Output: (batch, time,
+    output_dim).
+    """
+
+    def __init__(self, ngrams, buckets, **kwargs):
+        super().__init__(**kwargs)
+        self.ngrams, self.buckets = ngrams, buckets
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        super().build(input_shape)
+        self.ngram_embeddings = self.add_weight(
+            name="ngram_embeddings",
+            shape=(self.buckets, self.output_dim),
+            initializer=self.embeddings_initializer.clone(),
+        )
+
+    def call(self, ids):
+        vectors = super().call(ids)
+        table = ops.convert_to_tensor(self.ngram_embeddings)
+        for buckets in self.hashes(ids):
+            vectors = vectors + ops.cast(ops.take(table, buckets, 0), vectors.dtype)
+        return vectors
+
+    def hashes(self, ids):
+        """The bucket of the n-gram that ends at each step, n = 2 ... `ngrams`: list of
+        int64 (batch, time)."""
+        hashed = before = ops.cast(ids, "int64")
+        found = []
+        for _ in range(self.ngrams - 1):
+            before = ops.pad(before, [[0, 0], [1, 0]])[:, :-1]
+            # In 64 bits this cannot overflow: both factors are below 2 ** 31.
+            hashed = (hashed * 1_000_003 + before + 1) % (2**31 - 1)
+            found.append(hashed % self.buckets)
+        return found
+
+    def get_config(self):
+        return {**super().get_config(), "ngrams": self.ngrams, "buckets": self.buckets}
+
+
+@keras.saving.register_keras_serializable(package="saccade")
+class Pooling(layers.Layer):
+    """States of all steps to what decides. Padding counts for nothing.
+
+    mean: their mean; max: the maximum of each unit; attention: the mean by Bahdanau
+    attention, which the mean of the states asks; all: the three side by side.
+
+    Args:
+        kind: one of these. attention_units: width of the scoring network.
+        return_weights: whether the weights come out too.
+
+    Call arguments: states (batch, time, width); mask bool (batch, time), with a step in
+    every row. Output: (batch, width), of "all" three times as wide; weights (batch,
+    time), how much each step counts: of max the share of units that are highest there,
+    of all those of attention.
+    """
+
+    def __init__(self, kind, attention_units=64, return_weights=True, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.attention_units = kind, attention_units
+        self.return_weights = return_weights
+        self.attention = None
+        if kind in ("attention", "all"):
+            self.attention = BahdanauAttention(
+                attention_units, dtype=self.dtype_policy, name="attention"
+            )
+
+    def build(self, states_shape):
+        if self.attention and not self.attention.built:
+            batch, _, width = states_shape
+            self.attention.build((batch, width), states_shape)
+        self.built = True
+
+    def call(self, states, mask=None):
+        if mask is None:
+            mask = ops.ones(ops.shape(states)[:2], "bool")
+        share = ops.cast(mask, states.dtype)
+        share = share / ops.maximum(ops.sum(share, 1, keepdims=True), 1)
+        mean = ops.sum(states * share[..., None], 1)
+        if self.kind == "mean":
+            pooled, weights = mean, share
+        elif self.kind == "max":
+            pooled, weights = highest(states, mask)
+        else:
+            pooled, weights = self.attention(mean, states, values_mask=mask)
+        if self.kind == "all":
+            pooled = ops.concatenate([mean, highest(states, mask)[0], pooled], -1)
+        return (pooled, weights) if self.return_weights else pooled
+
+    def compute_mask(self, states, mask=None):
+        return None
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "attention_units": self.attention_units,
+            "return_weights": self.return_weights,
+        }
+
+
+def highest(states, mask):
+    """The maximum of each unit (batch, width), and the share of units whose maximum
+    stands at each step (batch, time)."""
+    states = ops.where(mask[..., None], states, -1e4)  # float16 holds it
+    places = ops.argmax(states, axis=1)  # (batch, width)
+    steps = ops.shape(states)[1]
+    here = ops.equal(places[:, None], ops.arange(steps, dtype="int32")[:, None])
+    return ops.max(states, 1), ops.mean(ops.cast(here, states.dtype), -1)

@@ -8,10 +8,14 @@ import tensorflow as tf
 
 from ..core.data.places import lies_in
 from ..core.inputs.tokenizer import learn_tokenizer
+from ..core.report import html, plot
 from ..core.tasks.classify import Classes, Classify
+from ..core.tasks.signatures import Signature
 from ..core.training import batches
-from . import bag_of_words, config, data
-from .model import build_model
+from . import config, data, explain
+from .model import TOPIC_TOKENS, build_model
+from .several import SeveralLabels
+from .warm_start import start_from
 
 
 class Sentiment(Classify):
@@ -20,6 +24,7 @@ class Sentiment(Classify):
     name = "sentiment"
     settings = config
     best = "macro_f1"
+    drawn = "explain"
 
     def read(self):
         return data.read(self.config)
@@ -29,10 +34,10 @@ class Sentiment(Classify):
 
     def learn(self, train):
         """The labels, the tokenizer, the longest text, and the widths of texts."""
-        config = self.config
+        config, texts = self.config, self.prepared(train["text"])
         labels = super().learn(train).assets.labels
-        tokenizer = learn_tokenizer(train["text"], config)
-        lengths = np.array(tokenizer.lengths(train["text"])) + 1  # with <end>
+        tokenizer = learn_tokenizer(texts, config)
+        lengths = np.array(tokenizer.lengths(texts)) + 1  # with <end>
         longest = int(min(lengths.max(), config.max_length or lengths.max()))
         widths = batches.widths_for(np.minimum(lengths, longest), few=True)
         return self.bound(
@@ -40,19 +45,123 @@ class Sentiment(Classify):
             Classes(labels, tokenizer, tuple(widths)),
         )
 
+    def prepared(self, texts):
+        """Texts as the tokenizer reads them: by jieba their words are cut."""
+        prepare = self.kinds()["text"].prepare
+        return [prepare(text) for text in texts] if prepare else texts
+
     def build_model(self):
         return build_model(self.config, self.assets)
 
+    def begin(self, model):
+        if self.config.start_from:
+            start_from(self.config.start_from, model, self.assets.tokenizer)
+
     def features(self, values):
         """`tokens` int32 (batch, width), <end> behind each text: so none is empty. Few
-        widths, or `serving_xla` would compile for every other length."""
-        ids, lengths = self.assets.tokenizer.encode(values["text"], end=True)
+        widths, or `serving_xla` would compile for every other length. `topic` int32
+        (batch, TOPIC_TOKENS), where there is one."""
+        encode = self.assets.tokenizer.encode
+        ids, lengths = encode(values["text"], end=True)
         tokens = shortened(ids, lengths, self.config.max_length)
-        return batches.padded({"tokens": tokens}, self.assets.widths)
+        features = batches.padded({"tokens": tokens}, self.assets.widths)
+        if "topic" in values:
+            features["topic"], _ = encode(values["topic"], TOPIC_TOKENS, end=True)
+        return features
+
+    # Answers
+
+    def respond(self, model, inputs, options):
+        """As `Classify`, with `attention` float32 (batch, width)."""
+        outputs = model(inputs, training=False)
+        logits = tf.cast(outputs["logits"], tf.float32) / options.temperature[:, None]
+        attention = tf.cast(outputs["attention"], tf.float32)
+        return {"probabilities": self.probabilities(logits), "attention": attention}
+
+    def answer(self, values, tensors, options):
+        """As `Classify`, with `tokens` string, `start` and `end` int32, where they
+        stand in the text, in code points, and `attention` float32, each (batch, width).
+
+        Behind the tokens stands <end>. `label` is empty where no label has the
+        probability `threshold`.
+        """
+        texts, tokenizer = values["text"], self.assets.tokenizer
+        found = tokenizer.encode_with_offsets(texts)
+        pieces = tokenizer.split(texts).to_tensor("")
+        width = tf.shape(tensors["attention"])[1]
+
+        def read(tokens, last):
+            """As `features` has them, with `last` behind each text."""
+            tokens = tf.pad(tokens, [[0, 0], [0, 1]])
+            behind = tf.range(tf.shape(tokens)[1]) == found.lengths[:, None]
+            tokens = tf.where(behind, last, tokens)
+            return batches.fitted(
+                shortened(tokens, found.lengths + 1, self.config.max_length), width
+            )
+
+        ends = tf.reduce_max(tf.pad(found.ends, [[0, 0], [0, 1]]), 1, keepdims=True)
+        return {
+            **super().answer(values, tensors, options),
+            "tokens": read(pieces, tokenizer.tokens[tokenizer.end]),
+            "start": read(found.starts, ends),
+            "end": read(found.ends, ends),
+            "attention": tensors["attention"],
+        }
+
+    def label(self, probabilities, options):
+        likely = tf.reduce_max(probabilities, axis=-1) >= options.threshold
+        return tf.where(likely, super().label(probabilities, options), "")
+
+    def signatures(self):
+        """`explain`: as `serving_default`, and what each token does to the answer."""
+        kinds = self.kinds()
+        explained = Signature(
+            kinds, self.explained, self.answer_explained, takes_options=True
+        )
+        return {"explain": explained}
+
+    def explained(self, model, inputs, options):
+        tensors = self.respond(model, inputs, options)
+
+        def respond(variants):
+            rows = tf.shape(variants["tokens"])[0]
+            same = {n: tf.fill([rows], v[0]) for n, v in vars(options).items()}
+            return self.respond(model, variants, type(options)(**same))["probabilities"]
+
+        return tensors | explain.by_token(respond, inputs, tensors["probabilities"])
+
+    def answer_explained(self, values, tensors, options):
+        """As `answer`, with `occlusion` float32 (batch, width): how much the log-odds
+        of the likeliest label fall where the token is left out; and `after` float32
+        (batch, width, classes): the probabilities if the text ended behind it."""
+        more = {name: tensors[name] for name in ("occlusion", "after")}
+        return {**self.answer(values, tensors, options), **more}
+
+    def draw(self, requests, answers):
+        return plot.coloured_text(self.panels(requests, answers), explain.NOTE)
+
+    def page(self, requests, answers):
+        return html.coloured_page(
+            "Verdicts, word by word", explain.NOTE, self.panels(requests, answers)
+        )
+
+    def panels(self, requests, answers):
+        kind = self.kinds()["text"]
+        texts = [kind.encode(r["text"])[0].decode("utf-8", "replace") for r in requests]
+        return [
+            panel
+            for text, answer in zip(texts, answers, strict=True)
+            if answer["ok"]
+            for panel in explain.panels(text, answer, self.show(answer))
+        ]
+
+    # For people
 
     def describe(self, splits):
         train, test, assets = splits.train, splits.test, self.assets
-        counts = collections.Counter(train["label"])
+        counts = collections.Counter(
+            label for cell in train["label"] for label in self.labels_of(cell)
+        )
         facts = {
             "lies in": lies_in(self.config, builtin="made by every command"),
             "labels": ", ".join(f"{label} {counts[label]}" for label in assets.labels),
@@ -64,18 +173,16 @@ class Sentiment(Classify):
         return facts
 
     def bag_of_words(self, train, test):
-        """The accuracy on `test`, in percent, of who knows the words of a text and not
-        their order."""
-        tokenizer, labels = self.assets.tokenizer, list(self.assets.labels)
-        known = [i for i, label in enumerate(test["label"]) if label in labels]
-        share = len(known) / len(test)  # a label that training lacks is never answered
-        right = bag_of_words.accuracy(
-            tokenizer.ids(train["text"]),
-            [labels.index(label) for label in train["label"]],
-            tokenizer.ids([test["text"][i] for i in known]),
-            [labels.index(test["label"][i]) for i in known],
-        )
-        return share * right
+        """The accuracy on `test`, in percent, of a logistic regression on counts: of
+        who knows the words of a text and not their order."""
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.linear_model import LogisticRegression
+
+        counts = CountVectorizer(analyzer=self.assets.tokenizer.ids)
+        known = counts.fit_transform(self.prepared(train["text"]))
+        learner = LogisticRegression(max_iter=1000).fit(known, train["label"])
+        unknown = counts.transform(self.prepared(test["text"]))
+        return 100 * learner.score(unknown, test["label"])
 
 
 def shortened(ids, lengths, most):
@@ -87,4 +194,10 @@ def shortened(ids, lengths, most):
     return tf.gather(ids, places, batch_dims=1)
 
 
-task_for = Sentiment
+class SeveralSentiments(SeveralLabels, Sentiment):
+    """Texts that may have several labels, or none."""
+
+
+def task_for(config, assets=None):
+    kind = SeveralSentiments if config.label_separator else Sentiment
+    return kind(config, assets)

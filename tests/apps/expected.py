@@ -150,22 +150,33 @@ def sentiment_table(folder, splits):
 
 def sentiment_requests(splits):
     texts = [text.encode() for text in splits.test["text"][:3]]
-    return {"text": [*texts, "The PRICE is not poor ; 价格 😀 !".encode()]}
+    return {
+        "text": [*texts, "The PRICE is not poor ; 价格 😀 !".encode()],
+        "threshold": [0.0, 0.5, 0.9, 1.0],
+        "temperature": [1.0, 2.0, 0.5, 1.0],
+    }
 
 
 def sentiment_bad(good):
     long = b"the camera is not bad and " * 5000
-    return {"text": [b"", b"\0", b"\xff\xfe\xc3", "語 😀".encode(), long]}
+    return {
+        "text": [b"", b"\0", b"\xff\xfe\xc3", "語 😀".encode(), long],
+        "threshold": [0.0, -1.0, 2.0, 0.5, 0.0],
+        "temperature": [1.0, 2.0, 0.5, 1.0, 1.0],
+    }
 
 
 def sentiment_judge_bad(outputs, row):
-    """Labelled all the same: every text has its likeliest label."""
+    """Labelled all the same: every text has its likeliest label, where that is likely
+    enough; the attention is on the tokens that were read."""
     probabilities = outputs["probabilities"][row]
     assert probabilities.sum() == pytest.approx(1)
     assert outputs["score"][row] == probabilities.max()
     assert outputs["labels"][row].tolist() == [b"negative", b"positive"]
     label = outputs["labels"][row][probabilities.argmax()]
-    assert outputs["label"][row] == label
+    assert outputs["label"][row] in (label, b"")
+    assert outputs["attention"][row].sum() == pytest.approx(1)
+    assert not outputs["attention"][row][outputs["tokens"][row] == b""].any()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +206,7 @@ class Expected:
 CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
 WRITTEN = {"continuation", "length", "ok"}
 LABEL = {"label", "score", "probabilities", "labels", "ok"}
+VERDICT = LABEL | {"tokens", "start", "end", "attention"}
 EXPECTED = {
     "captioning": Expected(
         parameters=139_105,
@@ -243,7 +255,12 @@ EXPECTED = {
         parameters=8_178,
         small={"builtin_size": 300},
         real=sentiment_table,
-        outputs={"serving_default": LABEL, "serving_xla": LABEL},
+        outputs={
+            "serving_default": VERDICT,
+            "with_options": VERDICT,
+            "serving_xla": VERDICT,
+            "explain": VERDICT | {"occlusion", "after"},
+        },
         requests=sentiment_requests,
         bad=sentiment_bad,
         judge_bad=sentiment_judge_bad,

@@ -1,16 +1,12 @@
 """`cells.html`: every property with the text in the colours of its best unit."""
 
 import html
-import itertools
 import string
 
-import matplotlib
 import numpy as np
 
-from ...core.report import plot
+from ...core.report.html import scale, spans, styles
 from .drawing import NAMING, passage, shades
-
-SHADES = 20  # colours in the page
 
 
 def render(text, units, names, results, left_out, source):
@@ -45,36 +41,13 @@ def render(text, units, names, results, left_out, source):
             f"<li>{html.escape(f'{name}: {why}.')}" for name, why in left_out.items()
         )
         sections.append(f"<h2>Not measured</h2>\n<ul>{''.join(items)}</ul>\n")
-    colours = plot.LOW_HIGH(np.linspace(0, 1, SHADES))
-    styles = (
-        f".c{k} {{ background: {matplotlib.colors.to_hex(colour)} }}"
-        for k, colour in enumerate(colours)
-    )
     return PAGE.substitute(
         source=html.escape(source),
         naming=NAMING,
-        styles="\n".join(styles),
-        scale="".join(f'<i class="c{k}">&nbsp;</i>' for k in range(SHADES)),
+        styles=styles(),
+        scale=scale(),
         rows="\n".join(rows),
         sections="\n".join(sections),
-    )
-
-
-def spans(text, values, marked):
-    """Text as HTML, one <i> for neighbours of one colour; a line end shows as a sign.
-
-    Args:
-        text: str; values: (characters,), 0 ... 1; marked: bool, what to underline.
-    """
-    levels = np.minimum((values * SHADES).astype(int), SHADES - 1)
-    runs = itertools.groupby(
-        zip(text, levels, marked, strict=True), lambda one: one[1:]
-    )
-    return "".join(
-        f'<i class="c{level}{" u" if mark else ""}">'
-        + html.escape("".join(c for c, *_ in run)).replace("\n", "<s></s>\n")
-        + "</i>"
-        for (level, mark), run in runs
     )
 
 

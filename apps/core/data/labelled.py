@@ -1,19 +1,25 @@
-"""Labelled texts: tables (.csv, .tsv, .jsonl), a text and its label in every row."""
+"""Labelled texts: a text and its label in every row of a table (.csv, .tsv, .jsonl); in
+every line of a file as fastText has it (.txt, `__label__good the text`); or in every
+file of a folder per label (good/*.txt, bad/*.txt)."""
 
+import pathlib
 import re
 
 from ..errors import UserError
 from ..settings.fields import is_utf8
 from . import manifest, splits, tables
+from .encodings import read_utf8
 from .rows import Examples, Row, Splits
 from .sieve import sift
+from .texts import read_or_why
 
 EXAMPLE = "A table reviews.csv with the columns text and label will do."
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+FASTTEXT = re.compile(r"\s*((?:__label__\S+\s+)+)(\S.*)")
 
 
-def read_splits(config):
-    """The table that `config.data` names, in three splits with the columns `text` and
+def read_splits(config, further=None, no_label=False):
+    """The texts that `config.data` names, in three splits with the columns `text` and
     `label`, both str.
 
     Without a split column a row goes where the hash of its text says, so that equal
@@ -23,12 +29,15 @@ def read_splits(config):
     Args:
         config: with `data`, `text_column`, `label_column`, `split_column`, `split`,
             `skip_bad` and `bad_at_most`.
+        further: columns with other texts: name -> (option, column).
+        no_label: whether a cell of labels may be empty.
 
     Raises:
         UserError: there is no such table or column, a row is bad (see `sieve.sift`),
             or none is left to learn from.
     """
-    rows = read_rows(config)
+    further = further or {}
+    rows = read_rows(config, further, no_label)
     errors = [row.error and f"{row.where}: {row.error}" for row in rows]
     rows = sift(config, rows, errors, "rows")
     parts = {"train": [], "validation": [], "test": []}
@@ -39,43 +48,103 @@ def read_splits(config):
         raise UserError(f"{config.data}: no row falls into the training split.")
     for part in parts.values():
         part.sort(key=_place)
-    return Splits(*(Examples.from_rows(p, ("text", "label")) for p in parts.values()))
+    columns = ("text", *further, "label")
+    return Splits(*(Examples.from_rows(p, columns) for p in parts.values()))
 
 
 def _place(row):
     return splits.hash_of(f"order {row.values['text']}")
 
 
-def read_rows(config):
+def read_rows(config, further, no_label):
     """All rows, also the bad ones: list of `Row`."""
-    path = manifest.find_file(
-        config.data, manifest.TABLES, (), EXAMPLE, "labelled texts", made=""
-    )
-    wanted = {
-        "--text-column": config.text_column,
-        "--label-column": config.label_column,
-    }
-    if config.split_column:
-        wanted["--split-column"] = config.split_column
-    rows = [_row(config, record) for record in tables.read(path, wanted)]
+    folders = _label_folders(config.data)
+    if folders:
+        rows = _rows_of_folders(folders)
+    else:
+        endings = (*manifest.TABLES, ".txt")
+        path = manifest.find_file(
+            config.data, endings, (), EXAMPLE, "labelled texts", made=""
+        )
+        rows = _rows_of_file(config, path, further, no_label)
     if not rows:
-        raise UserError(f"{path}: expected at least one row, found none.")
+        raise UserError(f"{config.data}: expected at least one row, found none.")
     return rows
 
 
-def _row(config, record):
+def _rows_of_file(config, path, further, no_label):
+    if path.suffix.lower() == ".txt":
+        return _rows_of_fasttext(path)
+    wanted = {
+        "--text-column": ("text", config.text_column),
+        "--label-column": ("label", config.label_column),
+        **{option: (name, column) for name, (option, column) in further.items()},
+    }
+    if config.split_column:
+        wanted["--split-column"] = ("split", config.split_column)
+    records = tables.read(
+        path, {option: column for option, (_, column) in wanted.items()}
+    )
+    columns = dict(wanted.values())
+    return [_row(columns, record, no_label) for record in records]
+
+
+def _row(columns, record, no_label):
+    """A `Row` of a record. columns: name -> the column that holds it."""
     if record.error:
         return Row(record.where, error=record.error)
-    text, label = (
-        record.values[column] for column in (config.text_column, config.label_column)
-    )
-    split = None
-    if config.split_column:
-        split = str(record.values[config.split_column])
-    error = _text_error(text) or _label_error(label) or splits.error_of(split)
+    values = {name: record.values[column] for name, column in columns.items()}
+    split, label = values.pop("split", None), values.pop("label")
+    split = None if split is None else str(split)
+    error = next(filter(None, map(_text_error, values.values())), "")
+    if not (no_label and label in ("", None)):
+        error = error or _label_error(label)
+    error = error or splits.error_of(split)
     if error:
         return Row(record.where, error=error)
-    return Row(record.where, {"text": text, "label": str(label).strip()}, split)
+    label = "" if label is None else label
+    return Row(record.where, values | {"label": str(label).strip()}, split)
+
+
+def _rows_of_fasttext(path):
+    """Lines `__label__a __label__b the text`; the labels stand with a | between."""
+    rows = []
+    for number, line in enumerate(read_utf8(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        where, found = f"{path}, line {number}", FASTTEXT.fullmatch(line)
+        if not found:
+            error = f"expected __label__NAME and a text, received {line[:60]!r}"
+            rows.append(Row(where, error=error))
+            continue
+        labels = (word.removeprefix("__label__") for word in found[1].split())
+        text = found[2].strip()
+        values = {"text": text, "label": "|".join(labels)}
+        rows.append(Row(where, values, error=_text_error(text)))
+    return rows
+
+
+def _label_folders(data):
+    """The folders in a folder that hold .txt files, sorted; none where a table lies
+    beside them."""
+    path = pathlib.Path(data)
+    if not data or not path.is_dir():
+        return []
+    if any(file.suffix.lower() in manifest.TABLES for file in path.iterdir()):
+        return []
+    inside = sorted(p for p in path.iterdir() if p.is_dir() and p.name[0] != ".")
+    return [folder for folder in inside if any(folder.glob("*.txt"))]
+
+
+def _rows_of_folders(folders):
+    rows = []
+    for folder in folders:
+        for file in sorted(folder.glob("*.txt")):
+            text, error = read_or_why(file)
+            error = error.removeprefix(str(file)).strip(" .:")  # `where` names it
+            values = {"text": text.strip(), "label": folder.name}
+            rows.append(Row(str(file), values, error=error or _text_error(text)))
+    return rows
 
 
 def _text_error(text):

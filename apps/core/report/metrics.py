@@ -111,35 +111,76 @@ def _norm(vector):
 # Labels
 
 
-def label_metrics(labels, references):
-    """Scores of labels, one per example, in percent.
+BINS = 10  # of scores, for the calibration error
+
+
+def label_metrics(labels, references, scores):
+    """Scores of labels, one per example, in percent; thin over scikit-learn.
 
     Args:
-        labels: list of str, the answers. references: the right ones, as many.
+        labels: list of str, the answers; "" where there is none.
+        references: the right ones, as many. scores: the answers' probabilities.
 
     Returns:
         dict with
         accuracy: share of right answers;
         macro_f1: mean of the classes' F1, every class that occurs in either list
             counting alike; F1 is 2 tp / (2 tp + fp + fn);
-        majority: the accuracy of answering the commonest reference always.
+        majority: the accuracy of answering the commonest reference always;
+        answered: share of examples that have an answer;
+        calibration_error: mean gap between score and accuracy over ten bins of scores,
+            weighted by their examples (Guo et al. 2017, arXiv:1706.04599), of what is
+            answered;
+        classes: class -> precision, recall, f1, and count, its examples;
+        confusion: right class -> answered class -> examples.
     """
-    if not labels or len(labels) != len(references):
+    if not labels or not len(labels) == len(references) == len(scores):
         raise ValueError(
-            "Expected as many labels as references and at least one; received "
-            f"{len(labels)} and {len(references)}."
+            "Expected as many labels and scores as references and at least one; "
+            f"received {len(labels)}, {len(scores)} and {len(references)}."
         )
-    pairs = list(zip(labels, references, strict=True))
-    right = collections.Counter(label for label, truth in pairs if label == truth)
-    answered, truths = collections.Counter(labels), collections.Counter(references)
-    classes = answered.keys() | truths.keys()
-    # answered + truths = 2 tp + fp + fn
-    f1 = [2 * right[c] / (answered[c] + truths[c]) for c in classes]
+    from sklearn import metrics
+
+    classes = sorted({*labels, *references} - {""})
+    *figures, counts = metrics.precision_recall_fscore_support(
+        references, labels, labels=classes, zero_division=0
+    )
+    each = 100 * np.array(figures).T
+    answers = classes if "" not in labels else [*classes, ""]
+    table = metrics.confusion_matrix(references, labels, labels=answers).tolist()
+    answered = np.array([label != "" for label in labels])
+    right = np.array(labels) == np.array(references)
     return {
-        "accuracy": 100 * right.total() / len(labels),
-        "macro_f1": 100 * sum(sorted(f1)) / len(f1),
-        "majority": 100 * max(truths.values()) / len(labels),
+        "accuracy": 100 * float(right.mean()),
+        "macro_f1": float(each[:, 2].mean()),
+        "majority": 100 * int(counts.max()) / len(labels),
+        "answered": 100 * float(answered.mean()),
+        "calibration_error": calibration_error(
+            right[answered], np.array(scores)[answered]
+        ),
+        "classes": {
+            name: {"precision": p, "recall": r, "f1": f, "count": int(count)}
+            for name, (p, r, f), count in zip(
+                classes, each.tolist(), counts, strict=True
+            )
+        },
+        "confusion": {
+            truth: dict(zip(answers, row, strict=True))
+            for truth, row in zip(classes, table, strict=False)
+        },
     }
+
+
+def calibration_error(right, scores):
+    """In percent. right: bool (n,), scores: their probabilities (n,)."""
+    if not len(right):
+        return 0.0
+    bins = np.minimum((scores * BINS).astype(int), BINS - 1)
+    gaps = [
+        abs(right[bins == b].mean() - scores[bins == b].mean()) * np.mean(bins == b)
+        for b in np.unique(bins)
+    ]
+    return 100 * float(sum(gaps))
 
 
 def attention_on_objects(answers, boxes):

@@ -119,9 +119,9 @@ def units(default, reason="", formerly=("units_rnn",)):
     return field(default, help, low=1, high=8192, group=MODEL, formerly=formerly)
 
 
-def levels(default=1):
-    help = "recurrent layers, one on the other"
-    return field(default, help, low=1, high=8, group=MODEL)
+def levels(default=1, reason="", low=1):
+    help = _with_reason("recurrent layers, one on the other", reason)
+    return field(default, help, low=low, high=8, group=MODEL)
 
 
 def embedding(default, reason="", low=1):
@@ -301,6 +301,11 @@ def length(default, reason):
 
 def temperature(default, reason, request=False):
     return field(default, reason, low=0, group=ANSWERS, request=request)
+
+
+def threshold(default, reason, request=False):
+    help = _with_reason("probability that a label needs to be answered", reason)
+    return field(default, help, low=0, high=1, group=ANSWERS, request=request)
 
 
 def top_k(what="tokens"):

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import json
 import typing
 
@@ -58,6 +59,7 @@ class Classify(Task):
     """
 
     references = "label"
+    likeliest = "the likeliest"  # what an answer is, for people
     in_words: typing.ClassVar = {
         "accuracy": "accuracy {:.1f} %",
         "macro_f1": "macro F1 {:.1f} %",
@@ -65,7 +67,12 @@ class Classify(Task):
 
     def learn(self, train):
         """The labels; a task of texts learns its tokenizer besides."""
-        return self.bound(assets=Classes(labels_in(train[self.references])))
+        cells = map(self.labels_of, train[self.references])
+        return self.bound(assets=Classes(labels_in(itertools.chain(*cells))))
+
+    def labels_of(self, cell):
+        """The labels that a cell of the data holds: list of str."""
+        return [cell]
 
     def assets_from_json(self, text):
         return Classes.from_json(text)
@@ -89,7 +96,11 @@ class Classify(Task):
     def respond(self, model, inputs, options):
         """`probabilities` float32 (batch, classes)."""
         logits = model(inputs, training=False)["logits"]
-        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
+        return {"probabilities": self.probabilities(tf.cast(logits, tf.float32))}
+
+    def probabilities(self, logits):
+        """Of float32 logits, of the same shape."""
+        return tf.nn.softmax(logits)
 
     def answer(self, values, tensors, options):
         """`label`, string (batch,), the likeliest; `score` float32 (batch,), its
@@ -99,11 +110,15 @@ class Classify(Task):
         labels = tf.constant(self.assets.labels)
         rows = tf.shape(probabilities)[0]
         return {
-            "label": tf.gather(labels, tf.argmax(probabilities, axis=-1)),
+            "label": self.label(probabilities, options),
             "score": tf.reduce_max(probabilities, axis=-1),
             "probabilities": probabilities,
             "labels": tf.tile(labels[None], [rows, 1]),
         }
+
+    def label(self, probabilities, options):
+        """What is answered: string (batch,)."""
+        return tf.gather(self.assets.labels, tf.argmax(probabilities, axis=-1))
 
     def measure(self, answers, examples):
         """Figures of labels, see `label_metrics`.
@@ -114,12 +129,17 @@ class Classify(Task):
         for i, answer in enumerate(answers):
             if not answer["ok"]:
                 raise UserError(f"Example {i}: {answer['error']}.")
-        figures = label_metrics(
-            [answer["label"] for answer in answers], examples[self.references]
-        )
+        figures = self.figures(answers, examples[self.references])
         classes = len(self.assets.labels)
-        measured_on = f"{len(answers)} examples, the likeliest of {classes} labels"
+        measured_on = f"{len(answers)} examples, {self.likeliest} of {classes} labels"
         return {**figures, "measured_on": measured_on}
+
+    def figures(self, answers, references):
+        return label_metrics(
+            [answer["label"] for answer in answers],
+            references,
+            [answer["score"] for answer in answers],
+        )
 
     def show(self, answer):
         return f"{answer['label']}  ({answer['score']:.2f})"

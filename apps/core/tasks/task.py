@@ -51,6 +51,7 @@ class Task:
             also what `--stop-at` means.
         in_words: the figures that a round's line shows: name -> how they are said.
         validated_at_most: examples that are validated after every round.
+        drawn: the signature whose answers `draw` and `page` take.
         compiled: what `serving_xla` compiles: True, all of `respond`; or a function in
             its place, see `Signature.compiled`.
     """
@@ -61,6 +62,7 @@ class Task:
     best = "accuracy"
     in_words: typing.ClassVar[dict[str, str]]
     validated_at_most = 500
+    drawn = "serving_default"
     compiled = True
 
     def __init_subclass__(cls, **kwargs):
@@ -88,6 +90,10 @@ class Task:
     def build_model(self):
         """A functional keras.Model with named inputs and a dict of outputs."""
         raise NotImplementedError
+
+    def begin(self, model):
+        """Before the first step of a training that is not resumed: weights to start
+        from, where the task knows better ones than random numbers."""
 
     def features(self, values):
         """In the graph: what the kinds decoded, name -> batch -> the model's inputs.
@@ -236,6 +242,7 @@ class Task:
     # What few need
 
     draw = None  # function (requests, answers) -> matplotlib Figure
+    page = None  # function (requests, answers) -> str, the same as HTML
     stream = None  # function (answerer, request, options) -> parts of `show`, in turn
     inspect = None  # function (run, path, out) -> dict of facts about the inside
     # function (answering, request, options) -> as `stream`, of a client that chooses

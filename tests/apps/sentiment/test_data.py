@@ -1,29 +1,31 @@
-"""Reviews: the builtin ones, and a real set."""
+"""Texts: the builtin ones, a table with topics, and real sets."""
 
-import numpy as np
 import pytest
 
 from saccade.apps.core.errors import UserError
-from saccade.apps.sentiment import APP, bag_of_words
+from saccade.apps.sentiment import APP
 from saccade.apps.sentiment.config import Config
 from saccade.apps.sentiment.data import builtin
+from saccade.apps.sentiment.grammar import bag
 
 SIZE = 2000
+PAIRED = ("english", "chinese", "victims")
 
 
-@pytest.fixture(scope="module")
-def splits():
-    return builtin(Config(builtin_size=SIZE))
+def parts_of(name):
+    splits = builtin(Config(builtin_size=SIZE, builtin=name))
+    return splits.train, splits.validation, splits.test
 
 
-def test_every_review_has_a_partner_of_the_same_words(splits):
-    parts = (splits.train, splits.validation, splits.test)
-    assert sum(map(len, parts)) == SIZE and min(map(len, parts)) > SIZE / 20
+@pytest.mark.parametrize("name", PAIRED)
+def test_every_text_has_a_partner_of_the_same_words(name):
+    parts = parts_of(name)
+    assert sum(map(len, parts)) == SIZE and min(map(len, parts)) > SIZE / 40
     bags = []
     for part in parts:
         texts, labels = part["text"], part["label"]
-        assert labels == ["positive", "negative"] * (len(part) // 2)
-        found = [tuple(sorted(text.split())) for text in texts]
+        assert all(a != b for a, b in zip(labels[::2], labels[1::2], strict=True))
+        found = [bag(text) for text in texts]
         assert found[::2] == found[1::2]
         assert all(a != b for a, b in zip(texts[::2], texts[1::2], strict=True))
         bags.append(set(found))
@@ -31,47 +33,69 @@ def test_every_review_has_a_partner_of_the_same_words(splits):
     assert sum(map(len, bags)) == len(set.union(*bags))
 
 
-def test_no_review_stands_for_both_verdicts(splits):
-    for part in (splits.train, splits.validation, splits.test):
-        verdicts = dict(zip(part["text"], part["label"], strict=True))
-        assert [verdicts[text] for text in part["text"]] == part["label"]
+@pytest.mark.parametrize("name", [*PAIRED, "topics"])
+def test_no_text_stands_for_two_labels_or_in_two_splits(name):
+    parts = parts_of(name)
+    for part in parts:
+        labels = dict(zip(part["text"], part["label"], strict=True))
+        assert [labels[text] for text in part["text"]] == part["label"]
+    assert not set(parts[0]["text"]) & {*parts[1]["text"], *parts[2]["text"]}
 
 
-def test_the_builtin_reviews_are_the_same_everywhere(splits):
-    again = builtin(Config(builtin_size=SIZE, seed=7))
-    assert again.sha256 == splits.sha256
-    assert splits.train["text"][:2] == [
-        "after two months , the camera is not pleasing , but the battery is good .",
-        "after two months , the battery is good , but the camera is not pleasing .",
+def test_what_is_asked_later_is_never_learned_from():
+    assert "我爱人工智能" not in parts_of("topics")[0]["text"]
+    assert not {"张三打了李四", "李四打了张三"} & set(parts_of("victims")[0]["text"])
+
+
+def test_the_builtin_reviews_are_the_same_everywhere():
+    train = parts_of("english")[0]
+    again = builtin(Config(builtin_size=SIZE, seed=7)).train
+    assert again["text"] == train["text"]
+    assert train["text"][:2] == [
+        "although the ending is awful , the style is lovely .",
+        "although the style is lovely , the ending is awful .",
     ]
 
 
-def test_a_bag_of_words_cannot_tell(splits):
-    facts = APP.describe_data(Config(builtin_size=SIZE))
+@pytest.mark.parametrize("name", PAIRED)
+def test_a_bag_of_words_cannot_tell(name):
+    facts = APP.describe_data(Config(builtin_size=SIZE, builtin=name))
     assert facts["bag of words"] == "50.0 % accuracy"
 
 
 def test_a_bag_of_words_learns_where_words_tell():
     """Of what it cannot tell it is not the learner that is to blame."""
-    draw = np.random.default_rng(0)
-    classes = draw.integers(0, 3, 300)
-    texts = [np.append(draw.integers(4, 20, 6), 20 + c) for c in classes]
-    train, test = slice(200), slice(200, None)
-    right = bag_of_words.accuracy(
-        texts[train], classes[train], texts[test], classes[test]
-    )
-    assert right == 100
+    facts = APP.describe_data(Config(builtin_size=SIZE, builtin="topics"))
+    assert float(facts["bag of words"].split()[0]) > 90  # of four topics
+
+
+# One's own
+
+
+def write(folder, rows, header="text,label,part"):
+    (folder / "t.csv").write_text("\n".join([header, *rows]), "utf-8")
+    return str(folder)
 
 
 def test_a_label_that_training_lacks_counts_as_wrong(tmp_path):
     rows = ["good,1,train", "bad,0,train", "bad,0,test", "so so,5,test"]
-    (tmp_path / "t.csv").write_text("\n".join(["text,label,part", *rows]))
-    config = Config(data=str(tmp_path), split_column="part")
+    config = Config(data=write(tmp_path, rows), split_column="part")
     task = APP.task_for(config)
     splits = task.read()
     assert task.learn(splits.train).bag_of_words(splits.train, splits.test) == 50
     with pytest.raises(UserError, match="'gone' .--text-column"):
         APP.task_for(Config(data=str(tmp_path), text_column="gone")).read()
+
+
+def test_a_topic_is_an_input(tmp_path):
+    rows = ["good,1,price", "bad,0,staff"]
+    data = write(tmp_path, rows, "text,label,about")
+    task = APP.task_for(Config(data=data, topic_column="about", split="100/0/0"))
+    assert list(task.kinds()) == ["text", "topic"]
+    assert sorted(task.read().train["topic"]) == ["price", "staff"]
+    write(tmp_path, ["good,1,"], "text,label,about")
+    with pytest.raises(UserError, match="line 2: expected a text, received ''"):
+        task.read()
 
 
 def test_real_reviews(saccade_data, tmp_path):

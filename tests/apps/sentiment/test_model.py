@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from saccade.apps.core.errors import ConfigError
 from saccade.apps.core.inputs.tokenizer import Tokenizer
 from saccade.apps.core.tasks.classify import Classes
 from saccade.apps.core.training.losses import TokenLoss
 from saccade.apps.sentiment import APP, build_model, build_sequential
 from saccade.apps.sentiment.config import Config
+from saccade.apps.sentiment.model import TOPIC_TOKENS, NgramEmbedding, Pooling
 from saccade.apps.sentiment.task import shortened
 
 from ...groups import of_apps
@@ -20,8 +22,12 @@ ASSETS = Classes(("a", "b", "c"), Tokenizer([*"efghij"]), (2, 3, 7))
 MODELS = {
     "last": {},
     "mean": {"pool": "mean"},
+    "max": {"pool": "max", "bidirectional": True},
+    "attention": {"pool": "attention", "bidirectional": True, "token_dropout": 0.1},
+    "all": {"pool": "all", "ngrams": 3},
     "both directions": {"bidirectional": True, "cell": "lstm"},
     "three levels": {"levels": 3, "bidirectional": True, "pool": "mean"},
+    "pairs": {"ngrams": 2, "buckets": 50},
     "elman": {"cell": "elman", "levels": 2},
 }
 
@@ -32,7 +38,7 @@ def name(request):
 
 
 def config(**settings):
-    return Config(units=5, embedding=4, **settings)
+    return Config(units=5, embedding=4, attention_units=3, **settings)
 
 
 @pytest.mark.parametrize("case", MODELS)
@@ -40,11 +46,18 @@ def test_padding_changes_nothing(case):
     model = build_model(config(**MODELS[case]), ASSETS)
     tokens = np.array([[5, 7, 4, 3], [6, 3, 0, 0], [3, 0, 0, 0]], np.int32)
     padded = np.pad(tokens, [(0, 0), (0, 5)])
-    logits = model({"tokens": padded})["logits"].numpy()
-    assert logits.shape == (3, 3)
+    outputs = {k: v.numpy() for k, v in model({"tokens": padded}).items()}
+    logits, attention = outputs["logits"], outputs["attention"]
+    assert logits.shape == (3, 3) and attention.shape == padded.shape
+    np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-6)
+    assert not attention[padded == 0].any()
     for row, length in enumerate((4, 2, 1)):
-        alone = model({"tokens": tokens[row : row + 1, :length]})["logits"]
-        np.testing.assert_allclose(logits[row], alone[0], atol=1e-6)
+        width = max(length, 2)  # Keras warns of a softmax over a single step
+        alone = model({"tokens": tokens[row : row + 1, :width]})
+        np.testing.assert_allclose(logits[row], alone["logits"][0], atol=1e-6)
+        np.testing.assert_allclose(
+            attention[row, :width], alone["attention"][0], atol=1e-6
+        )
     # The last token counts, and so does the first.
     for place in (0, 3):
         other = tokens[:1].copy()
@@ -64,6 +77,66 @@ def test_the_sequential_model_is_the_functional_one(case):
     np.testing.assert_array_equal(
         sequential(tokens), functional({"tokens": tokens})["logits"]
     )
+
+
+def test_attention_pools_with_its_weights():
+    states = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    mask = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], bool)
+    pooled, weights = Pooling("attention", 5)(states, mask=mask)
+    np.testing.assert_allclose(pooled, np.einsum("bt,btu->bu", weights, states), 1e-6)
+    every, same = Pooling("all", 5)(states, mask=mask)
+    assert every.shape == (2, 9)
+    np.testing.assert_allclose(every[1], np.tile(states[1, 0], 3), rtol=1e-6)
+    assert np.allclose(same[1], [1, 0, 0, 0])
+
+
+def test_max_counts_the_units_that_a_step_decides():
+    states = np.array([[[1, 5, 0], [2, 4, 9], [8, 8, 8]]], "float32")
+    pooled, weights = Pooling("max")(states, mask=np.array([[True, True, False]]))
+    np.testing.assert_array_equal(pooled, [[2, 5, 9]])
+    np.testing.assert_allclose(weights, [[1 / 3, 2 / 3, 0]], rtol=1e-6)
+
+
+def test_an_ngram_has_a_vector_of_its_own():
+    embed = NgramEmbedding(2, 1000, input_dim=9, output_dim=4, mask_zero=True)
+    ids = np.array([[5, 7, 5, 7, 6, 0]], np.int32)
+    vectors = embed(ids).numpy()[0]
+    own = embed.get_weights()[0][ids[0]]
+    pairs = vectors - own
+    np.testing.assert_allclose(pairs[1], pairs[3], atol=1e-6)  # 5 7 both times
+    for other in (0, 2, 4):  # 5 at the beginning, 7 5, 7 6
+        assert np.abs(pairs[1] - pairs[other]).max() > 1e-3
+    again = NgramEmbedding.from_config(embed.get_config())
+    np.testing.assert_array_equal(again.hashes(ids)[0], embed.hashes(ids)[0])
+
+
+def test_a_bag_of_words_ties_and_a_recurrent_network_does_not():
+    """张三打了李四 and 李四打了张三: the same words."""
+    tokens = np.array([[4, 5, 6, 7, 8, 9, 3], [8, 9, 6, 7, 4, 5, 3]], np.int32)
+    for seed in range(3):
+        keras.utils.set_random_seed(seed)
+        for pool in ("mean", "max", "attention", "all"):
+            bag = build_model(config(levels=0, pool=pool), ASSETS)
+            one, other = bag({"tokens": tokens})["logits"].numpy()
+            np.testing.assert_allclose(one, other, atol=1e-6)
+        for cell in ("elman", "lstm", "gru"):
+            network = build_model(config(cell=cell), ASSETS)
+            one, other = network({"tokens": tokens})["logits"].numpy()
+            assert np.abs(one - other).max() > 1e-3
+    with pytest.raises(ConfigError, match="pool: expected mean, max, attention or all"):
+        config(levels=0)
+
+
+def test_a_topic_changes_the_verdict():
+    model = build_model(config(topic_column="about"), ASSETS)
+    tokens = np.array([[5, 7, 4, 3]] * 3, np.int32)
+    topic = np.zeros((3, TOPIC_TOKENS), np.int32)
+    topic[:, :2] = [[5, 3], [6, 3], [5, 3]]
+    logits = model({"tokens": tokens, "topic": topic})["logits"].numpy()
+    np.testing.assert_allclose(logits[0], logits[2], atol=1e-6)
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
+    with pytest.raises(ValueError, match="one input; received topic_column='about'"):
+        build_sequential(config(topic_column="about"), ASSETS)
 
 
 def test_the_number_of_parameters():

@@ -46,6 +46,46 @@ def test_every_form_of_a_table(tmp_path, ending):
     assert rows_of(folder) == expected
 
 
+def test_lines_of_fasttext(tmp_path):
+    text = "__label__good the room\n\n  __label__bad __label__old a bed \n"
+    path = write(tmp_path / "reviews.txt", text)
+    splits = labelled.read_splits(config(path, split="100/0/0"))
+    assert rows_of(splits) == [("a bed", "bad|old"), ("the room", "good")]
+    for bad in ("no label", "__label__x", "__label__ x"):
+        write(path, f"__label__good a\n{bad}\n")
+        with pytest.raises(UserError, match="reviews.txt, line 2: expected __label__"):
+            labelled.read_splits(config(path))
+
+
+def test_a_folder_per_label(tmp_path):
+    for name, label in (("a", "good"), ("b", "good"), ("c", "bad")):
+        (tmp_path / label).mkdir(exist_ok=True)
+        write(tmp_path / label / f"{name}.txt", f"\ufefftext {name}\r\n")
+    (tmp_path / "empty").mkdir()
+    splits = labelled.read_splits(config(tmp_path, split="100/0/0"))
+    expected = [("text a", "good"), ("text b", "good"), ("text c", "bad")]
+    assert rows_of(splits) == expected
+    write(tmp_path / "bad" / "d.txt", " \n")
+    with pytest.raises(UserError, match="bad/d.txt: is empty"):
+        labelled.read_splits(config(tmp_path))
+
+
+def test_further_columns_and_rows_without_a_label(tmp_path):
+    path = write(tmp_path / "t.csv", "text,label,about\na,x,bed\nb,,view\n")
+    further = {"topic": ("--topic-column", "about")}
+    settings = config(path, split="100/0/0")
+    found = labelled.read_splits(settings, further, no_label=True).train
+    assert sorted(zip(found["topic"], found["label"], strict=True)) == [
+        ("bed", "x"),
+        ("view", ""),
+    ]
+    with pytest.raises(UserError, match="line 3: expected a label, received ''"):
+        labelled.read_splits(settings, further)
+    gone = {"topic": ("--topic-column", "gone")}
+    with pytest.raises(UserError, match=r"'gone' \(--topic-column\)"):
+        labelled.read_splits(settings, gone)
+
+
 def test_a_row_goes_where_the_hash_of_its_text_says(tmp_path):
     lines = [f"{text} {i},{i % 2}" for text in ("a", "b") for i in range(40)]
     path = write(tmp_path / "t.csv", "\n".join(["text,label", *lines, *lines]))

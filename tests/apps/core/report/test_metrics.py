@@ -134,11 +134,33 @@ def test_cider_d_of_characters():
 
 
 def test_scores_of_labels():
-    """By hand: a has tp 2, fp 1, fn 1; b tp 1, fp 1, fn 1; c was never right."""
-    figures = label_metrics([*"aaabbc"], [*"aabbac"[:5], "d"])
-    f1 = [4 / 6, 2 / 4, 0, 0]  # a, b, c (answered only), d (right only)
-    assert figures["accuracy"] == pytest.approx(50)
-    assert figures["macro_f1"] == pytest.approx(100 * sum(f1) / 4)
-    assert figures["majority"] == pytest.approx(50)
-    with pytest.raises(ValueError, match="as many labels as references"):
-        label_metrics(["a"], [])
+    # a: 2 right of 3 answered and 2 there; b: 1 of 2, and 2; c: 0 of 1; d: 0 of 0, 1
+    answers, truths = [*"aaabbc"], [*"aabba", "d"]
+    figures = label_metrics(answers, truths, [1.0, 1.0, 0.75, 0.75, 0.25, 0.25])
+    assert figures["accuracy"] == pytest.approx(100 * 3 / 6)
+    expected = [2 * 2 / (3 + 3), 2 * 1 / (2 + 2), 0, 0]
+    assert figures["macro_f1"] == pytest.approx(100 * sum(expected) / 4)
+    assert figures["majority"] == pytest.approx(100 * 3 / 6)
+    assert figures["answered"] == 100
+    assert figures["classes"]["b"] == pytest.approx(
+        {"precision": 50, "recall": 50, "f1": 50, "count": 2}
+    )
+    assert figures["confusion"]["a"] == {"a": 2, "b": 1, "c": 0, "d": 0}
+    # Bins: two right of 1.0; of 0.75 one right of two; of 0.25 none of two.
+    gaps = [0.0, 0.25, 0.25]
+    assert figures["calibration_error"] == pytest.approx(100 * sum(gaps) / 3)
+
+
+def test_where_a_label_is_missing():
+    figures = label_metrics(["a", "", "b"], ["a", "a", "b"], [1.0, 0.2, 1.0])
+    assert figures["answered"] == pytest.approx(100 * 2 / 3)
+    assert figures["accuracy"] == pytest.approx(100 * 2 / 3)
+    assert figures["confusion"]["a"] == {"a": 1, "b": 0, "": 1}
+    assert figures["calibration_error"] == 0
+    nothing = label_metrics(["", ""], ["a", "b"], [0.5, 0.5])
+    assert nothing["accuracy"] == nothing["macro_f1"] == nothing["answered"] == 0
+
+
+def test_scores_of_labels_need_labels():
+    with pytest.raises(ValueError, match="as many labels and scores as references"):
+        label_metrics(["a"], [], [1.0])

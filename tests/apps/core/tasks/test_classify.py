@@ -66,7 +66,7 @@ def test_an_answer_names_all_labels():
 
 
 def test_figures_say_how_they_were_measured():
-    answers = [{"ok": True, "label": label} for label in "aab"]
+    answers = [{"ok": True, "label": label, "score": 1.0} for label in "aab"]
     figures = task().measure(answers, Examples(label=["a", "b", "b"]))
     assert figures["accuracy"] == pytest.approx(100 * 2 / 3)
     assert figures["measured_on"] == "3 examples, the likeliest of 3 labels"
