@@ -88,6 +88,10 @@ class FastCell:
         class MyCell(FastCell, keras.layers.SimpleRNNCell):
             def step_weights(self, training=False, h=None): ...
             def fast_step(self, multiply, x, states, weights, training=False): ...
+
+    One with gates also writes `step_gates(x, states, weights)`, which takes what
+    `fast_step` takes and gives the gates that it computes, dict name -> `(batch,
+    units)`, to `diagnostics.gates`.
     """
 
     def call(self, inputs, states, training=False):
@@ -150,6 +154,18 @@ class FastCell:
 def is_fast(cell):
     """Whether any cell, Keras' too, can take part in the loop of `time_loop`."""
     return isinstance(cell, FastCell) and cell.is_fast
+
+
+def has_gates(cell):
+    """Whether a cell's `step_gates` are those of its step: a subclass with another
+    `fast_step` has gates of its own, or none."""
+    if not is_fast(cell):
+        return False
+    owners = [
+        next((owner for owner in type(cell).__mro__ if name in vars(owner)), None)
+        for name in ("fast_step", "step_gates")
+    ]
+    return owners[0] is owners[1]
 
 
 class WrapperCell(FastCell, keras.layers.Layer):

@@ -16,13 +16,23 @@ Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063).
     clipped_share    for which share of them `global_clipnorm` would act
 
 Norms of matrices are spectral: the largest singular value, which is the factor for
-the gradient that fares best. All functions need the TensorFlow backend.
+the gradient that fares best.
+
+What holds a gradient, or lets it go, are a layer's gates. A trained one is mostly open
+or shut (Karpathy, Johnson & Fei-Fei 2015, arXiv:1506.02078, section 4.2):
+
+    gates            every gate at every step
+    saturation       the share of a gate's values that are nearly 0, or nearly 1
+
+`gates` and `saturation` run on every backend, the others on TensorFlow only.
 """
 
 import keras
 import numpy as np
 from keras import ops, tree
 
+from .cells import cast_all, has_gates
+from .masks import as_column, at_least_one_step, expect_mask
 from .recurrent import Recurrent
 from .stacked import Stacked
 
@@ -51,24 +61,7 @@ def step_jacobians(
         first; with `go_backwards` that is the one on the last input.
     """
     tf = _tensorflow("step_jacobians")
-    if isinstance(layer, keras.layers.Bidirectional):
-        raise ValueError(
-            "step_jacobians expected one direction; received the Bidirectional "
-            f"'{layer.name}', whose two layers read in opposite orders and have no "
-            "step in common. Pass its forward_layer, then its backward_layer."
-        )
-    if not isinstance(layer, (Recurrent, Stacked)):
-        raise ValueError(
-            "step_jacobians expected one recurrent layer of this package (Elman, GRU, "
-            f"LSTM, Stacked, a Recurrent around a cell); received "
-            f"{type(layer).__name__}. Of a model, pass the layer and what goes into it."
-        )
-    sequences = ops.convert_to_tensor(sequences, dtype=layer.compute_dtype)
-    if len(sequences.shape) != 3:
-        raise ValueError(
-            "step_jacobians expected sequences of shape (batch, time, features); "
-            f"received {tuple(sequences.shape)}."
-        )
+    sequences = _sequences("step_jacobians", layer, sequences)
     given = {}
     if memory is not None:
         given = {"memory": ops.convert_to_tensor(memory), "memory_mask": memory_mask}
@@ -236,6 +229,152 @@ def clipped_share(norms, global_clipnorm):
     if not norms.size:
         raise ValueError("clipped_share expected at least one norm; received none.")
     return float(np.mean(~(norms <= global_clipnorm)))
+
+
+def gates(layer, sequences, initial_state=None, mask=None):
+    """Every gate of a recurrent layer at every step, without dropout.
+
+        LSTM, with peepholes too, LayerNormLSTM    input, forget, output
+        GRU, with both resets                      update, reset
+        MinGRU                                     update
+        MinLSTM                                    forget f / (f + i), input i / (f + i)
+
+    They act as the layer's step says: the update gate of the GRU is the share of the
+    old state that stays, that of the MinGRU the share that is new.
+
+    Args:
+        layer: a layer of these kinds, a Recurrent around such a cell, or a Stacked of
+            them; a new one is built first. Of a Bidirectional, take its `forward_layer`
+            and its `backward_layer`, one at a time.
+        sequences: `(batch, time, features)`.
+        initial_state: as in a call of the layer; the layer's own where it is None.
+        mask: bool `(batch, time)` or None; a step with False leaves the state as it
+            is, and its gates are NaN, so that `saturation` leaves them out.
+
+    Returns:
+        dict: the gate's name -> NumPy array `(batch, time, units)`, float32, or float64
+        where the layer computes in it. Of a Stacked the names begin with the level's,
+        from the lowest: `level_0_input`, as in its `state_names`. The first step stands
+        first; with `go_backwards` that is the one on the last input.
+
+    Raises:
+        ValueError: the layer is none of this package, has no gates (Elman, Jordan,
+            FullyRecurrent, cells with a memory or around another cell), or a level of
+            it has none; sequences or a mask of another shape.
+
+    Example:
+        >>> x = np.zeros((2, 9, 3), "float32")
+        >>> {name: gate.shape for name, gate in gates(GRU(4), x).items()}
+        {'update': (2, 9, 4), 'reset': (2, 9, 4)}
+    """
+    sequences = _sequences("gates", layer, sequences)
+    expect_mask(layer, "`mask`", mask, sequences, "time")
+    stacked = isinstance(layer, Stacked)
+    levels = layer.levels if stacked else [layer]
+    for level in levels:
+        if not has_gates(level.cell):
+            raise ValueError(
+                "gates expected cells with gates of their own (LSTMCell, "
+                "LayerNormLSTMCell, GRUCell, MinGRUCell, MinLSTMCell); received a "
+                f"{type(level.cell).__name__} in '{level.name}'. Of Keras' own layers "
+                "`convert.from_keras` makes such."
+            )
+    if not layer.built:
+        layer(sequences)
+    if initial_state is None:
+        initial_state = layer.get_initial_state(sequences.shape[0])
+    starts = layer.split_states(initial_state) if stacked else [initial_state]
+    time = sequences.shape[1]
+    real = ops.ones((*sequences.shape[:2], 1), "bool")
+    if mask is not None:
+        real = as_column(ops.convert_to_tensor(mask))
+    x, real = at_least_one_step(sequences), at_least_one_step(real)
+    if layer.go_backwards:
+        x, real = ops.flip(x, axis=1), ops.flip(real, axis=1)
+
+    found = {}
+    for k, (level, start) in enumerate(zip(levels, starts, strict=True)):
+        values, y = _gates_and_outputs(level, x, tree.flatten(start), real)
+        for name, value in values.items():
+            found[f"level_{k}_{name}" if stacked else name] = value[:, :time]
+        x = y + x if stacked and layer.residual and k > 0 else y
+    return found
+
+
+def saturation(gates, low=0.1, high=0.9):
+    """How often each gate is nearly shut, and nearly open.
+
+    Args:
+        gates: from `gates`: dict name -> `(batch, time, units)`; NaN is left out.
+        low, high: what is below counts as shut, what is above as open.
+
+    Returns:
+        dict name -> (share below `low`, share above `high`), floats from 0 to 1, over
+        all rows, steps and units.
+
+    Example:
+        >>> saturation({"update": np.array([0.02, 0.5, 0.97, 0.99])})
+        {'update': (0.25, 0.5)}
+    """
+    shares = {}
+    for name, values in gates.items():
+        values = values[~np.isnan(values)]
+        if not values.size:
+            raise ValueError(
+                f"saturation expected at least one value of the gate {name!r}; "
+                "received none but NaN. Give `gates` a sequence with a real step."
+            )
+        shares[name] = (float(np.mean(values < low)), float(np.mean(values > high)))
+    return shares
+
+
+def _gates_and_outputs(layer, sequences, states, real):
+    """Of one layer or level: dict name -> NumPy (batch, time, units), NaN where `real`,
+    bool (batch, time, 1), is False; and the outputs, of which those are arbitrary."""
+    cell, dtype = layer.cell, layer.compute_dtype
+    wide = keras.backend.result_type(cell.compute_dtype, "float32")
+    weights, by_step, outputs = cell.step_weights(), [], []
+    states = [ops.convert_to_tensor(state, dtype) for state in states]
+    for t in range(sequences.shape[1]):
+        x = sequences[:, t]
+        inputs = cast_all((x, states), cell.compute_dtype)
+        by_step.append(cell.step_gates(*inputs, weights))
+        output, after = layer.step(x, states)
+        outputs.append(output)
+        states = [
+            ops.where(real[:, t], new, old)
+            for new, old in zip(after, states, strict=True)
+        ]
+    values = {}
+    for name in by_step[0]:
+        value = ops.stack([step[name] for step in by_step], axis=1)
+        value = ops.where(real, ops.cast(value, wide), np.nan)
+        values[name] = ops.convert_to_numpy(value)
+    return values, ops.stack(outputs, axis=1)
+
+
+def _sequences(name, layer, sequences):
+    """The sequences in the layer's dtype; an error where the function `name` cannot
+    take them, or the layer, step by step."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        raise ValueError(
+            f"{name} expected one direction; received the Bidirectional "
+            f"'{layer.name}', whose two layers read in opposite orders and have no "
+            "step in common. Pass its forward_layer, then its backward_layer."
+        )
+    if not isinstance(layer, (Recurrent, Stacked)):
+        raise ValueError(
+            f"{name} expected one recurrent layer of this package (Elman, GRU, "
+            f"LSTM, Stacked, a Recurrent around a cell); received "
+            f"{type(layer).__name__}. Of a model, pass the layer and what goes into it."
+        )
+    sequences = ops.convert_to_tensor(sequences, dtype=layer.compute_dtype)
+    if len(sequences.shape) != 3:
+        raise ValueError(
+            f"{name} expected sequences of shape (batch, time, features); "
+            f"received {tuple(sequences.shape)}."
+        )
+    return sequences
 
 
 def _sizes(layer):

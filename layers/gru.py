@@ -48,6 +48,23 @@ def gru_step(
     Returns:
         h, `(batch, units)`.
     """
+    z, _, g = gru_gates(
+        x, h, weights, activation, recurrent_activation, reset_after, multiply
+    )
+    return z * (h if carry is None else carry) + (1 - z) * g
+
+
+def gru_gates(
+    x, h, weights, activation, recurrent_activation, reset_after, multiply=multiply
+):
+    """The gates of `gru_step`, and the candidate, which reads one of them.
+
+    Args:
+        as of `gru_step`.
+
+    Returns:
+        z, r, g: `(batch, units)` each.
+    """
     units = h.shape[-1]
     x = multiply((x, weights["kernel"]), bias=weights.get("bias"))
     x_zr, x_g = x[:, : 2 * units], x[:, 2 * units :]
@@ -61,7 +78,7 @@ def gru_step(
         u = multiply((h, weights["recurrent_kernel_zr"]))
         z, r = ops.split(recurrent_activation(x_zr + u), 2, axis=-1)
         g = activation(x_g + multiply((r * h, weights["recurrent_kernel_h"])))
-    return z * (h if carry is None else carry) + (1 - z) * g
+    return z, r, g
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -116,6 +133,17 @@ class GRUCell(FastCell, keras.layers.GRUCell):
             multiply=multiply,
         )
         return h, [h]
+
+    def step_gates(self, x, states, weights):
+        z, r, _ = gru_gates(
+            x,
+            dropped(states[0], weights["recurrent_mask"]),
+            weights,
+            self.activation,
+            self.recurrent_activation,
+            self.reset_after,
+        )
+        return {"update": z, "reset": r}
 
 
 @keras.saving.register_keras_serializable(package="saccade")

@@ -71,6 +71,26 @@ def layer_norm_lstm_step(
     Returns:
         h, c: `(batch, units)` each.
     """
+    i, f, g, o = layer_norm_lstm_gates(
+        x, h, weights, activation, recurrent_activation, epsilon, multiply
+    )
+    s = f * c + i * g
+    n = layer_norm(s, *weights["state_norm"], epsilon)
+    h = o * activation(n)
+    return h, n if norm_carry else s
+
+
+def layer_norm_lstm_gates(
+    x, h, weights, activation, recurrent_activation, epsilon, multiply=multiply
+):
+    """The gates of `layer_norm_lstm_step`, and the candidate.
+
+    Args:
+        as of `layer_norm_lstm_step`.
+
+    Returns:
+        i, f, g, o: `(batch, units)` each.
+    """
     z = layer_norm(multiply((x, weights["kernel"])), *weights["kernel_norm"], epsilon)
     z = z + layer_norm(
         multiply((h, weights["recurrent_kernel"])), *weights["recurrent_norm"], epsilon
@@ -80,10 +100,8 @@ def layer_norm_lstm_step(
     z_i, z_f, z_g, z_o = ops.split(z, 4, axis=-1)
     i = recurrent_activation(z_i)
     f = recurrent_activation(z_f)
-    s = f * c + i * activation(z_g)
-    n = layer_norm(s, *weights["state_norm"], epsilon)
-    h = recurrent_activation(z_o) * activation(n)
-    return h, n if norm_carry else s
+    o = recurrent_activation(z_o)
+    return i, f, activation(z_g), o
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -187,6 +205,17 @@ class LayerNormLSTMCell(LSTMCell):
             multiply,
         )
         return h, [h, c]
+
+    def step_gates(self, x, states, weights):
+        i, f, _, o = layer_norm_lstm_gates(
+            x,
+            dropped(states[0], weights["recurrent_mask"]),
+            weights,
+            self.activation,
+            self.recurrent_activation,
+            self.norm_epsilon,
+        )
+        return {"input": i, "forget": f, "output": o}
 
     def get_config(self):
         config = super().get_config()

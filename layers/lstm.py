@@ -50,6 +50,43 @@ def lstm_step(
     Returns:
         h, c: `(batch, units)` each.
     """
+    *_, o, c = lstm_gates(
+        x,
+        h,
+        c,
+        kernel,
+        recurrent_kernel,
+        bias,
+        activation,
+        recurrent_activation,
+        peephole,
+        multiply,
+        peephole_of_output,
+    )
+    return o * activation(c), c
+
+
+def lstm_gates(
+    x,
+    h,
+    c,
+    kernel,
+    recurrent_kernel,
+    bias,
+    activation,
+    recurrent_activation,
+    peephole=None,
+    multiply=multiply,
+    peephole_of_output="current",
+):
+    """The gates of `lstm_step`, and the memory cell, at which one of them may look.
+
+    Args:
+        as of `lstm_step`.
+
+    Returns:
+        i, f, o and the new c: `(batch, units)` each.
+    """
     z = multiply((x, kernel), (h, recurrent_kernel), bias=bias)
     z_i, z_f, z_g, z_o = ops.split(z, 4, axis=-1)
     previous = c
@@ -61,8 +98,8 @@ def lstm_step(
     c = f * previous + i * activation(z_g)
     if peephole is not None:
         z_o = z_o + peephole[2] * (previous if peephole_of_output == "previous" else c)
-    h = recurrent_activation(z_o) * activation(c)
-    return h, c
+    o = recurrent_activation(z_o)
+    return i, f, o, c
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -134,8 +171,17 @@ class LSTMCell(FastCell, keras.layers.LSTMCell):
         return weights
 
     def fast_step(self, multiply, x, states, weights, training=False):
+        h, c = lstm_step(*self._arguments(multiply, x, states, weights))
+        return h, [h, c]
+
+    def step_gates(self, x, states, weights):
+        i, f, o, _ = lstm_gates(*self._arguments(multiply, x, states, weights))
+        return {"input": i, "forget": f, "output": o}
+
+    def _arguments(self, multiply, x, states, weights):
+        """What `lstm_step` and `lstm_gates` take."""
         h, c = states
-        h, c = lstm_step(
+        return (
             x,
             dropped(h, weights["recurrent_mask"]),
             c,
@@ -148,7 +194,6 @@ class LSTMCell(FastCell, keras.layers.LSTMCell):
             multiply,
             "previous" if self.peephole == "previous" else "current",
         )
-        return h, [h, c]
 
     def get_config(self):
         return {

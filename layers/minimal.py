@@ -205,6 +205,10 @@ class MinimalCell(FastCell, keras.layers.SimpleRNNCell):
         """a and v of h = a h' + v, from k = W x + b."""
         raise NotImplementedError
 
+    def named_gates(self, a):
+        """The gates by their names, from a of h = a h' + v."""
+        raise NotImplementedError
+
     def step_weights(self, training=False, h=None):
         weights = {"kernel": step_weight(self, self.kernel)}
         if self.use_bias:
@@ -217,6 +221,10 @@ class MinimalCell(FastCell, keras.layers.SimpleRNNCell):
         (h,) = states
         h = a * h + v
         return h, [h]
+
+    def step_gates(self, x, states, weights):
+        k = multiply((x, weights["kernel"]), bias=weights.get("bias"))
+        return self.named_gates(self.gates(k)[0])
 
     def get_config(self):
         config = super().get_config()
@@ -338,6 +346,9 @@ class MinGRUCell(MinimalCell):
     def gates(self, k):
         return min_gru_gates(k)
 
+    def named_gates(self, a):
+        return {"update": 1 - a}
+
 
 @keras.saving.register_keras_serializable(package="saccade")
 class MinLSTMCell(MinimalCell):
@@ -353,6 +364,10 @@ class MinLSTMCell(MinimalCell):
 
     def gates(self, k):
         return min_lstm_gates(k)
+
+    def named_gates(self, a):
+        # i and f by themselves say nothing: only their shares of their sum act.
+        return {"input": 1 - a, "forget": a}
 
 
 @keras.saving.register_keras_serializable(package="saccade")

@@ -59,8 +59,8 @@ MUTANTS = [
     Mutant(
         "LSTM: output activation dropped",
         "lstm.py",
-        "recurrent_activation(z_o) * activation(c)",
-        "recurrent_activation(z_o) * c",
+        "return o * activation(c), c",
+        "return o * c, c",
         LSTM,
     ),
     Mutant(
@@ -214,6 +214,21 @@ MUTANTS = [
         'dropped(h, weights["recurrent_mask"])',
         "h",
         "layers/test_dropout.py",
+    ),
+    # Diagnostics
+    Mutant(
+        "gates of the LSTM: i and f named the other way round",
+        "lstm.py",
+        '{"input": i, "forget": f, "output": o}',
+        '{"input": f, "forget": i, "output": o}',
+        "layers/test_diagnostics.py",
+    ),
+    Mutant(
+        "gates: a masked step moves the state",
+        "diagnostics.py",
+        "ops.where(real[:, t], new, old)",
+        "new",
+        "layers/test_diagnostics.py",
     ),
 ]
 

@@ -28,6 +28,7 @@ from saccade.layers import (
     Recurrent,
     Stacked,
 )
+from saccade.layers.diagnostics import gates
 
 
 def numbers():
@@ -81,7 +82,8 @@ def numbers():
         results[name] = keras.ops.convert_to_numpy(output).tolist()
         if memory:  # the others are trained below
             layer(x, training=True, **call)
-    return results
+    every_gate = gates(stacked, x, mask=mask)
+    return results | {name: gate.tolist() for name, gate in every_gate.items()}
 
 
 def trained():

@@ -1,4 +1,5 @@
-"""Jacobians against closed forms, differences and the gradient of a whole sequence."""
+"""Jacobians against closed forms, differences and the gradient of a whole sequence;
+gates against NumPy."""
 
 import keras
 import numpy as np
@@ -13,23 +14,46 @@ from saccade.layers import (
     ConditionedCell,
     Elman,
     ElmanCell,
+    FullyRecurrent,
     GRUCell,
+    Jordan,
+    LayerNormLSTM,
     LSTMCell,
+    MinGRU,
+    MinLSTM,
     Recurrent,
+    ZoneoutCell,
     diagnostics,
 )
 from saccade.layers.bidirectional import Bidirectional
 from saccade.layers.diagnostics import (
     clipped_share,
+    gates,
     gradient_flow,
     gradient_norms,
+    saturation,
     step_gains,
     step_jacobians,
 )
 from saccade.layers.minimal import MinGRUCell
 from saccade.layers.stacked import Stacked
 
-from .helpers import BATCH, FEATURES, MASKS, TIME, UNITS, normal, randomise, weights_of
+from .helpers import (
+    BATCH,
+    FEATURES,
+    MASKS,
+    TIME,
+    UNITS,
+    normal,
+    randomise,
+    sigmoid,
+    weights_of,
+)
+from .test_gru import numpy_step as gru_step
+from .test_layer_norm_lstm import numpy_norm
+from .test_layer_norm_lstm import numpy_step as layer_norm_step
+from .test_lstm import numpy_step as lstm_step
+from .test_minimal import numpy_step as minimal_step
 
 FLOAT64 = {"dtype": "float64", "return_state": True}
 STATES = [normal(BATCH, UNITS, seed=s, dtype="float64") for s in (3, 4)]
@@ -272,6 +296,198 @@ def test_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(RuntimeError, match="step_jacobians needs the TensorFlow"):
         diagnostics.step_jacobians(Elman(2), sequences())
+
+
+# Gates
+
+
+def lstm_gates(w, z, c, output_sees):
+    p_i, p_f, p_o = w.get("peephole", np.zeros((3, 1)))
+    z_i, z_f, _, z_o = np.split(z, 4, axis=-1)
+    return {
+        "input": sigmoid(z_i + p_i * c),
+        "forget": sigmoid(z_f + p_f * c),
+        "output": sigmoid(z_o + p_o * output_sees),
+    }
+
+
+def numpy_gates(kind, w):
+    """A function (x, states before, states behind) -> the gates of one step."""
+
+    def lstm(x, before, behind):
+        z = x @ w["kernel"] + before[0] @ w["recurrent_kernel"] + w["bias"]
+        sees = (before if kind == "lstm previous" else behind)[1]
+        return lstm_gates(w, z, before[1], sees)
+
+    def layer_norm(x, before, behind):
+        z = numpy_norm(x @ w["kernel"], w, "kernel_norm", 1e-3) + w["bias"]
+        z += numpy_norm(before[0] @ w["recurrent_kernel"], w, "recurrent_norm", 1e-3)
+        return lstm_gates(w, z, before[1], behind[1])
+
+    def gru(x, before, behind):
+        z = x @ w["kernel"] + before[0] @ w["recurrent_kernel"]
+        z, r, _ = np.split(sigmoid(z + w["bias"].reshape(-1, 12).sum(0)), 3, axis=-1)
+        return {"update": z, "reset": r}
+
+    def minimal(x, before, behind):
+        k = sigmoid(x @ w["kernel"] + w["bias"])
+        if kind == "min gru":
+            return {"update": k[:, :UNITS]}
+        i, f, _ = np.split(k, 3, axis=-1)
+        return {"input": i / (f + i), "forget": f / (f + i)}
+
+    return {"lstm": lstm, "gru": gru, "min": minimal, "layer": layer_norm}[
+        kind.split()[0]
+    ]
+
+
+GATED = {
+    "lstm": (LSTM, {}, lstm_step),
+    "lstm peephole": (LSTM, {"peephole": True}, lstm_step),
+    "lstm previous": (
+        LSTM,
+        {"peephole": "previous"},
+        lambda w: lstm_step(w, "previous"),
+    ),
+    "layer norm": (LayerNormLSTM, {}, layer_norm_step),
+    "gru": (GRU, {}, lambda w: gru_step(w, True)),
+    "gru reset before": (GRU, {"reset_after": False}, lambda w: gru_step(w, False)),
+    "min gru": (MinGRU, {}, lambda w: minimal_step("gru", w)),
+    "min lstm": (MinLSTM, {}, lambda w: minimal_step("lstm", w)),
+}
+
+
+def gated(kind, dtype="float64", **options):
+    made, own, _ = GATED[kind]
+    layer = made(UNITS, dtype=dtype, **own, **options)
+    layer.build((BATCH, TIME, FEATURES))
+    return randomise(layer)
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("kind", GATED)
+def test_gates_equal_numpy(kind, mask, go_backwards):
+    layer, x = gated(kind, go_backwards=go_backwards), sequences()
+    states = STATES[: len(keras.tree.flatten(layer.state_size))]
+    found = gates(layer, x, initial_state=states, mask=MASKS[mask])
+    real = np.ones((BATCH, TIME), bool) if mask == "none" else MASKS[mask]
+    if go_backwards:
+        x, real = x[:, ::-1], real[:, ::-1]
+    w = weights_of(layer)
+    step, gates_of = GATED[kind][2](w), numpy_gates(kind, w)
+    for t in range(TIME):
+        behind, here = step(x[:, t], states), real[:, t, None]
+        expected = gates_of(x[:, t], states, behind)
+        assert list(found) == list(expected)
+        for name, gate in expected.items():
+            gate = np.where(here, gate, np.nan)
+            np.testing.assert_allclose(found[name][:, t], gate, atol=1e-12)
+        states = [
+            np.where(here, new, old) for new, old in zip(behind, states, strict=True)
+        ]
+
+
+def test_a_new_layer_is_built_and_starts_from_its_own_state():
+    layer = GRU(UNITS, trainable_state=True)
+    first = gates(layer, sequences())["update"]
+    assert first.dtype == np.float32 and first.shape == (BATCH, TIME, UNITS)
+    randomise(layer)
+    own = [np.tile(layer.first_states[0], (BATCH, 1))]
+    found, expected = (gates(layer, sequences(), s) for s in (None, own))
+    np.testing.assert_array_equal(found["update"], expected["update"])
+    assert not np.allclose(found["update"], first)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "mixed_float16", "mixed_bfloat16"])
+def test_gates_of_half_precision_come_as_float32(dtype):
+    mask = MASKS["padded"]
+    for kind in GATED:
+        found = gates(gated(kind, dtype), sequences(), mask=mask)
+        expected = gates(gated(kind), sequences(), mask=mask)
+        for name, gate in found.items():
+            assert gate.dtype == np.float32
+            np.testing.assert_allclose(gate, expected[name], atol=4e-2)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_gates_of_a_stack_are_those_of_its_levels(go_backwards, mask):
+    mask, options = MASKS[mask], {"dtype": "float64"}
+    cells = [
+        LSTMCell(UNITS, **options),
+        GRUCell(UNITS, **options),
+        MinGRUCell(UNITS, **options),
+    ]
+    stack = Stacked(cells, residual=True, go_backwards=go_backwards, **options)
+    stack.build((BATCH, TIME, FEATURES))
+    randomise(stack)
+    start, x = [*STATES, STATES[1], STATES[0]], sequences()
+    found = gates(stack, x, initial_state=start, mask=mask)
+    assert list(found) == [
+        *("level_0_input", "level_0_forget", "level_0_output"),
+        *("level_1_update", "level_1_reset", "level_2_update"),
+    ]
+    for k, level in enumerate(stack.levels):
+        own = stack.split_states(start)[k]
+        for name, gate in gates(level, x, own, mask).items():
+            np.testing.assert_allclose(found[f"level_{k}_{name}"], gate, atol=1e-12)
+        if k < 2:
+            y = level(x, initial_state=own, mask=mask)[0]
+            x = y + x if k else y
+        if level.go_backwards and mask is not None:
+            mask = mask[:, ::-1]
+
+
+def test_gates_of_no_steps():
+    for layer in (LSTM(UNITS), Stacked([GRUCell(UNITS), MinGRUCell(UNITS)])):
+        found = gates(layer, np.zeros((BATCH, 0, FEATURES)))
+        assert {gate.shape for gate in found.values()} == {(BATCH, 0, UNITS)}
+
+
+class OtherStep(LSTMCell):
+    """Its gates would be those of another step."""
+
+    def fast_step(self, multiply, x, states, weights, training=False):
+        return super().fast_step(multiply, -x, states, weights, training)
+
+
+@pytest.mark.parametrize(
+    "layer, received",
+    [
+        (lambda: Elman(2), "a ElmanCell in 'elman"),
+        (lambda: Jordan(2), "a JordanCell"),
+        (lambda: FullyRecurrent(2), "a FullyRecurrentCell"),
+        (lambda: Recurrent(OtherStep(2)), "a OtherStep"),
+        (lambda: Recurrent(ZoneoutCell(GRUCell(2))), "a ZoneoutCell"),
+        (lambda: Recurrent(keras.layers.LSTMCell(2)), "a LSTMCell"),
+        (lambda: Stacked([GRUCell(2), ElmanCell(2)]), "a ElmanCell in 'level_1'"),
+    ],
+)
+def test_a_cell_without_gates_is_refused(layer, received):
+    with pytest.raises(ValueError, match=f"gates of their own.*received {received}"):
+        gates(layer(), sequences())
+
+
+def test_what_gates_cannot_take_is_refused():
+    with pytest.raises(ValueError, match="gates expected one direction.*forward_layer"):
+        gates(Bidirectional(GRU(2)), sequences())
+    with pytest.raises(ValueError, match="gates expected one recurrent layer.*Dense"):
+        gates(keras.layers.Dense(2), sequences())
+    with pytest.raises(ValueError, match=r"\(batch, time\) = \(4, 5\), bool"):
+        gates(GRU(2), sequences(), mask=np.ones((BATCH, TIME + 1), bool))
+
+
+def test_saturation_counts_what_is_real():
+    values = [[0.05, 0.1, 0.5, np.nan], [0.9, 0.91, 0.99, np.nan]]
+    shares = saturation({"forget": np.array(values), "input": np.full(4, 0.2)})
+    assert shares == {"forget": (1 / 6, 2 / 6), "input": (0, 0)}
+    assert saturation({"forget": np.array(values)}, 0.5, 0.95)["forget"] == (
+        2 / 6,
+        1 / 6,
+    )
+    with pytest.raises(ValueError, match="gate 'reset'; received none but NaN"):
+        saturation({"reset": np.full((2, 3), np.nan)})
 
 
 # The norms of a model's gradients
