@@ -92,6 +92,13 @@ class Config:
         group=options.MODEL,
     )
     attention_units: int = options.attention_units(64)
+    members: int = field(
+        1,
+        "networks side by side that learn apart, and whose probabilities are averaged",
+        low=1,
+        high=32,
+        group=options.MODEL,
+    )
     dropout: float = options.dropout(0.3, "of embeddings and of what decides")
     token_dropout: float = options.share(
         0.0, "share of tokens left out in training", group=options.MODEL

@@ -18,46 +18,61 @@ def build_model(config, assets):
 
     Inputs: `tokens` int32 (batch, time), padded with 0, one token a row at least; with
     `topic_column` also `topic` int32 (batch, TOPIC_TOKENS), padded with 0.
-    Outputs: `logits` (batch, classes), raw scores of the labels; `attention` float32
-    (batch, time), how much each token's state counts in what decides; each row sums
-    to 1. Padding changes nothing.
+    Outputs: `logits` (batch, members, classes), raw scores of the labels by every
+    member; `attention` float32 (batch, time), how much each token's state counts in
+    what decides, the members' mean; each row sums to 1. Padding changes nothing.
     """
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    inputs, real = {"tokens": tokens}, ops.not_equal(tokens, 0)
-    embed, *drop = embedding_layers(config, assets)
-    x = embed(tokens)  # (batch, time, embedding)
+    inputs = {"tokens": tokens}
     if config.topic_column:
         inputs["topic"] = keras.Input((TOPIC_TOKENS,), dtype="int32", name="topic")
+    votes, weights = zip(
+        *(build_member(config, assets, inputs, k) for k in range(config.members)),
+        strict=True,
+    )
+    outputs = {
+        "logits": ops.stack(votes, axis=1),
+        "attention": ops.cast(sum(weights) / config.members, "float32"),
+    }
+    return keras.Model(inputs, outputs, name="sentiment")
+
+
+def build_member(config, assets, inputs, k=0):
+    """The k-th of networks that differ in their random numbers only: logits (batch,
+    classes), attention (batch, time)."""
+    tokens, real = inputs["tokens"], ops.not_equal(inputs["tokens"], 0)
+    embed, *drop = embedding_layers(config, assets, k)
+    x = embed(tokens)  # (batch, time, embedding)
+    if config.topic_column:
         # Its words' mean, (batch, embedding), is added to every token.
-        topic = layers.GlobalAveragePooling1D(name="topic_mean")(embed(inputs["topic"]))
+        topic = layers.GlobalAveragePooling1D()(embed(inputs["topic"]))
         x = x + topic[:, None]
     for layer in drop:
         x = layer(x)
-    for layer in recurrent_layers(config):
+    for layer in recurrent_layers(config, k):
         x = layer(x, mask=real)  # (batch, time, width), or the last step's
     if config.pool == "last":
         attention = last_of(real)
     else:
         x, attention = pooling(config)(x, mask=real)  # (batch, width)
     if config.topic_column:
-        x = layers.Concatenate(name="with_topic")([x, topic])
-    for layer in voting_layers(config, assets):
+        x = layers.Concatenate()([x, topic])
+    for layer in voting_layers(config, assets, k):
         x = layer(x)  # (batch, classes)
-    outputs = {"logits": x, "attention": ops.cast(attention, "float32")}
-    return keras.Model(inputs, outputs, name="sentiment")
+    return x, attention
 
 
 def build_sequential(config, assets):
-    """The same as a keras.Sequential, which takes and gives one tensor: the logits. Its
-    weights are those of `build_model` in the same order.
+    """The same as a keras.Sequential, which takes and gives one tensor: the logits
+    (batch, classes). Its weights are those of `build_model` in the same order.
 
     Raises:
-        ValueError: the config has a topic, a second input.
+        ValueError: the config has a topic, a second input, or several members.
     """
-    if config.topic_column:
+    if config.topic_column or config.members > 1:
         raise ValueError(
-            "A Sequential has one input; received topic_column="
-            f"{config.topic_column!r}. Use build_model."
+            "A Sequential has one input and one way; received topic_column="
+            f"{config.topic_column!r} and members={config.members}. Use build_model."
         )
     pool = [] if config.pool == "last" else [pooling(config, return_weights=False)]
     tokens = keras.Input((None,), dtype="int32", name="tokens")
@@ -73,44 +88,49 @@ def build_sequential(config, assets):
     )
 
 
-def embedding_layers(config, assets):
+def embedding_layers(config, assets, k=0):
     """Tokens (batch, time) to vectors (batch, time, embedding)."""
     shape = {"input_dim": assets.tokenizer.size, "output_dim": config.embedding}
-    how = {"mask_zero": True, "name": "embedding"}
+    how = {"mask_zero": True, "name": name_of("embedding", k)}
+    seed = config.seed + k
     embed = (
         layers.Embedding(**shape, **how)
         if config.ngrams == 1
         else NgramEmbedding(config.ngrams, config.buckets, **shape, **how)
     )
-    left_out = layers.Dropout(
-        config.token_dropout, (None, None, 1), config.seed, name="token_dropout"
-    )
+    left_out = layers.Dropout(config.token_dropout, (None, None, 1), seed)
     # One mask for all steps: under XLA one for each would take far longer.
-    drop = layers.SpatialDropout1D(config.dropout, seed=config.seed, name="dropout")
+    drop = layers.SpatialDropout1D(config.dropout, seed=seed)
     return [embed, *([left_out] if config.token_dropout else []), drop]
 
 
-def recurrent_layers(config):
+def recurrent_layers(config, k=0):
     """The levels: of both directions side by side, twice as wide. All give every step,
     but with `pool="last"` the highest: (batch, width)."""
     levels = []
-    for k in range(config.levels):
-        every = k < config.levels - 1 or config.pool != "last"
-        one = level(config.cell, config.units, return_sequences=every)
-        both = Bidirectional(one, name=f"level_{k}") if config.bidirectional else one
-        levels.append(both)
+    for i in range(config.levels):
+        every = i < config.levels - 1 or config.pool != "last"
+        name = name_of(f"level_{i}", k)
+        how = {} if config.bidirectional else {"name": name}
+        one = level(config.cell, config.units, return_sequences=every, **how)
+        levels.append(Bidirectional(one, name=name) if config.bidirectional else one)
     return levels
 
 
+def name_of(layer, k):
+    """The name of a layer in the k-th member."""
+    return f"{layer}_of_{k}" if k else layer
+
+
 def pooling(config, return_weights=True):
-    return Pooling(config.pool, config.attention_units, return_weights, name="pool")
+    return Pooling(config.pool, config.attention_units, return_weights)
 
 
-def voting_layers(config, assets):
+def voting_layers(config, assets, k=0):
     """What decides (batch, width) to logits (batch, classes)."""
     return [
-        layers.Dropout(config.dropout, seed=config.seed, name="dropout_out"),
-        layers.Dense(len(assets.labels), name="logits"),
+        layers.Dropout(config.dropout, seed=config.seed + k),
+        layers.Dense(len(assets.labels)),
     ]
 
 

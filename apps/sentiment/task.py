@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..core.data.places import lies_in
 from ..core.inputs.tokenizer import learn_tokenizer
 from ..core.report import html, plot
-from ..core.tasks.classify import Classes, Classify
+from ..core.tasks.classify import Classes, Classify, for_members
 from ..core.tasks.signatures import Signature
 from ..core.training import batches
 from . import config, data, explain
@@ -55,7 +55,7 @@ class Sentiment(Classify):
 
     def begin(self, model):
         if self.config.start_from:
-            start_from(self.config.start_from, model, self.assets.tokenizer)
+            start_from(self.config, model, self.assets.tokenizer)
 
     def features(self, values):
         """`tokens` int32 (batch, width), <end> behind each text: so none is empty. Few
@@ -69,14 +69,20 @@ class Sentiment(Classify):
             features["topic"], _ = encode(values["topic"], TOPIC_TOKENS, end=True)
         return features
 
+    def targets(self, examples):
+        return for_members(super().targets(examples), self.config.members)
+
     # Answers
 
     def respond(self, model, inputs, options):
         """As `Classify`, with `attention` float32 (batch, width)."""
         outputs = model(inputs, training=False)
-        logits = tf.cast(outputs["logits"], tf.float32) / options.temperature[:, None]
-        attention = tf.cast(outputs["attention"], tf.float32)
-        return {"probabilities": self.probabilities(logits), "attention": attention}
+        logits = tf.cast(outputs["logits"], tf.float32)  # (batch, members, classes)
+        each = self.probabilities(logits / options.temperature[:, None, None])
+        return {
+            "probabilities": tf.reduce_mean(each, axis=1),
+            "attention": tf.cast(outputs["attention"], tf.float32),
+        }
 
     def answer(self, values, tensors, options):
         """As `Classify`, with `tokens` string, `start` and `end` int32, where they
@@ -194,7 +200,7 @@ def shortened(ids, lengths, most):
     return tf.gather(ids, places, batch_dims=1)
 
 
-class SeveralSentiments(SeveralLabels, Sentiment):
+class SeveralSentiments(Sentiment, SeveralLabels):
     """Texts that may have several labels, or none."""
 
 

@@ -10,16 +10,17 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.inputs.tokenizer import Tokenizer
+from .model import name_of
 
 
-def start_from(run, model, tokenizer):
+def start_from(config, model, tokenizer):
     """Set vectors of tokens, and weights of levels, to those of a language model.
 
     Vectors go by the tokens that both know; of two directions the forward one begins
     like the language model, which has no other. Only numbers are read from the file.
 
     Args:
-        run: folder of a run of char_lm or word_lm.
+        config: a `Config`; `start_from` is the folder of a run of char_lm or word_lm.
         model: the functional model of sentiment. tokenizer: its.
 
     Returns:
@@ -28,31 +29,31 @@ def start_from(run, model, tokenizer):
     Raises:
         UserError: there is no such run, or a weight of it has another shape.
     """
+    run = config.start_from
     try:
         known = Tokenizer.from_json((pathlib.Path(run) / "assets.json").read_text())
         vectors, levels = weights_in(pathlib.Path(run) / "model.keras")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, UserError) as error:
+    except (OSError, KeyError, StopIteration, zipfile.BadZipFile, UserError) as error:
         raise UserError(
             "--start-from expected the folder of a run of char_lm or word_lm with "
             f"--embedding above 0, received {run!r} ({type(error).__name__}: {error})."
         ) from error
-    embedding = model.get_layer("embedding")
-    _check(run, "--embedding", vectors.shape[1], embedding.output_dim)
-    own = np.array(embedding.weights[0])
+    _check(run, "--embedding", vectors.shape[1], config.embedding)
     places = {token: i for i, token in enumerate(known.tokens)}
     shared = [i for i, token in enumerate(tokenizer.tokens) if token in places]
-    own[shared] = vectors[[places[tokenizer.tokens[i]] for i in shared]]
-    embedding.weights[0].assign(own)
-
-    layers = [
-        x for x in model.layers if hasattr(x, "cell") or hasattr(x, "forward_layer")
-    ]
-    for layer, weights in zip(layers, levels, strict=False):
-        cell = getattr(layer, "forward_layer", layer).cell
-        shapes = [tuple(w.shape) for w in cell.weights]
-        received = [w.shape for w in weights]
-        _check(run, "the same --cell and --units, weights", received, shapes)
-        cell.set_weights(weights)
+    found = vectors[[places[tokenizer.tokens[i]] for i in shared]]
+    for k in range(config.members):
+        embedding = model.get_layer(name_of("embedding", k)).weights[0]
+        own = np.array(embedding)
+        own[shared] = found
+        embedding.assign(own)
+        for i, weights in enumerate(levels[: config.levels]):
+            layer = model.get_layer(name_of(f"level_{i}", k))
+            cell = getattr(layer, "forward_layer", layer).cell
+            shapes = [tuple(w.shape) for w in cell.weights]
+            received = [w.shape for w in weights]
+            _check(run, "the same --cell and --units, weights", received, shapes)
+            cell.set_weights(weights)
     return len(shared)
 
 

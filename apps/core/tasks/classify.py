@@ -48,6 +48,21 @@ class Classes:
         )
 
 
+def for_members(pairs, members):
+    """`Pairs` of a model whose output has a second axis, its members: each learns the
+    same by itself."""
+
+    def repeated(columns):
+        return {
+            name: np.repeat(column[:, None], members, axis=1)
+            for name, column in columns.items()
+        }
+
+    return dataclasses.replace(
+        pairs, targets=repeated(pairs.targets), weights=repeated(pairs.weights)
+    )
+
+
 class Classify(Task):
     """A family of tasks whose answer is a label.
 

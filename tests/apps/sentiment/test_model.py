@@ -1,10 +1,13 @@
 """The sentiment model and what goes into it."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from saccade.apps.core.data.rows import Examples
 from saccade.apps.core.errors import ConfigError
 from saccade.apps.core.inputs.tokenizer import Tokenizer
 from saccade.apps.core.tasks.classify import Classes
@@ -48,7 +51,7 @@ def test_padding_changes_nothing(case):
     padded = np.pad(tokens, [(0, 0), (0, 5)])
     outputs = {k: v.numpy() for k, v in model({"tokens": padded}).items()}
     logits, attention = outputs["logits"], outputs["attention"]
-    assert logits.shape == (3, 3) and attention.shape == padded.shape
+    assert logits.shape == (3, 1, 3) and attention.shape == padded.shape
     np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-6)
     assert not attention[padded == 0].any()
     for row, length in enumerate((4, 2, 1)):
@@ -62,7 +65,8 @@ def test_padding_changes_nothing(case):
     for place in (0, 3):
         other = tokens[:1].copy()
         other[0, place] = 8
-        assert np.abs(model({"tokens": other})["logits"][0] - logits[0]).max() > 1e-4
+        changed = model({"tokens": other})["logits"][0] - logits[0]
+        assert np.abs(changed).max() > 1e-4
 
 
 @pytest.mark.parametrize("case", MODELS)
@@ -75,7 +79,7 @@ def test_the_sequential_model_is_the_functional_one(case):
     sequential.set_weights(functional.get_weights())
     tokens = np.array([[5, 7, 4, 3, 0], [6, 3, 0, 0, 0]], np.int32)
     np.testing.assert_array_equal(
-        sequential(tokens), functional({"tokens": tokens})["logits"]
+        sequential(tokens), functional({"tokens": tokens})["logits"][:, 0]
     )
 
 
@@ -135,8 +139,29 @@ def test_a_topic_changes_the_verdict():
     logits = model({"tokens": tokens, "topic": topic})["logits"].numpy()
     np.testing.assert_allclose(logits[0], logits[2], atol=1e-6)
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
-    with pytest.raises(ValueError, match="one input; received topic_column='about'"):
+    with pytest.raises(ValueError, match="one way; received topic_column='about'"):
         build_sequential(config(topic_column="about"), ASSETS)
+
+
+def test_members_differ_and_their_probabilities_are_averaged():
+    settings = config(members=3, pool="attention")
+    model = build_model(settings, ASSETS)
+    alone = build_model(config(pool="attention"), ASSETS)
+    assert model.count_params() == 3 * alone.count_params()
+    tokens = tf.constant([[5, 7, 4, 3], [6, 3, 0, 0]])
+    logits = model({"tokens": tokens})["logits"].numpy()
+    assert logits.shape == (2, 3, 3)
+    assert np.abs(np.diff(logits, axis=1)).max() > 1e-3
+    task = APP.task_for(settings, ASSETS)
+    options = types.SimpleNamespace(temperature=tf.ones(2), threshold=tf.zeros(2))
+    found = task.respond(model, {"tokens": tokens}, options)["probabilities"]
+    each = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(found, each.mean(axis=1), rtol=1e-5)
+    pairs = task.targets(Examples(label=["b", "c"]))
+    assert pairs.targets["logits"].tolist() == [[1] * 3, [2] * 3]
+    assert pairs.weights["logits"].tolist() == [[1.0] * 3] * 2
+    with pytest.raises(ValueError, match="and members=3. Use build_model"):
+        build_sequential(settings, ASSETS)
 
 
 def test_the_number_of_parameters():
