@@ -91,13 +91,11 @@ def build_sequential(config, assets):
 def embedding_layers(config, assets, k=0):
     """Tokens (batch, time) to vectors (batch, time, embedding)."""
     shape = {"input_dim": assets.tokenizer.size, "output_dim": config.embedding}
-    how = {"mask_zero": True, "name": name_of("embedding", k)}
-    seed = config.seed + k
-    embed = (
-        layers.Embedding(**shape, **how)
-        if config.ngrams == 1
-        else NgramEmbedding(config.ngrams, config.buckets, **shape, **how)
-    )
+    name, seed = name_of("embedding", k), config.seed + k
+    if config.ngrams == 1:
+        embed = layers.Embedding(**shape, mask_zero=True, name=name)
+    else:
+        embed = NgramEmbedding(config.ngrams, config.buckets, **shape, name=name)
     left_out = layers.Dropout(config.token_dropout, (None, None, 1), seed)
     # One mask for all steps: under XLA one for each would take far longer.
     drop = layers.SpatialDropout1D(config.dropout, seed=seed)
@@ -142,7 +140,7 @@ def last_of(real):
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class NgramEmbedding(layers.Embedding):
+class NgramEmbedding(layers.Layer):
     """Vectors of tokens, plus vectors of the 2 ... `ngrams` tokens that end there.
 
     N-grams have their vectors by a hash: several may share one (Weinberger et al. 2009,
@@ -151,32 +149,37 @@ class NgramEmbedding(layers.Embedding):
 
     Args:
         ngrams: 2 or more. buckets: vectors of n-grams.
-        Others as in keras.layers.Embedding.
+        input_dim, output_dim: as in keras.layers.Embedding.
 
     Call arguments: ids, int (batch, time), 0 is padding. Output: (batch, time,
-    output_dim).
+    output_dim), with the mask of what is no padding.
     """
 
-    def __init__(self, ngrams, buckets, **kwargs):
+    def __init__(self, ngrams, buckets, input_dim, output_dim, **kwargs):
         super().__init__(**kwargs)
         self.ngrams, self.buckets = ngrams, buckets
-
-    def build(self, input_shape=None):
-        if self.built:
-            return
-        super().build(input_shape)
-        self.ngram_embeddings = self.add_weight(
-            name="ngram_embeddings",
-            shape=(self.buckets, self.output_dim),
-            initializer=self.embeddings_initializer.clone(),
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.of_tokens = layers.Embedding(
+            input_dim, output_dim, dtype=self.dtype_policy, name="of_tokens"
+        )
+        self.of_ngrams = layers.Embedding(
+            buckets, output_dim, dtype=self.dtype_policy, name="of_ngrams"
         )
 
+    def build(self, ids_shape):
+        for part in (self.of_tokens, self.of_ngrams):
+            if not part.built:
+                part.build(ids_shape)
+        self.built = True
+
     def call(self, ids):
-        vectors = super().call(ids)
-        table = ops.convert_to_tensor(self.ngram_embeddings)
+        vectors = self.of_tokens(ids)
         for buckets in self.hashes(ids):
-            vectors = vectors + ops.cast(ops.take(table, buckets, 0), vectors.dtype)
+            vectors = vectors + self.of_ngrams(buckets)
         return vectors
+
+    def compute_mask(self, ids, mask=None):
+        return ops.not_equal(ids, 0)
 
     def hashes(self, ids):
         """The bucket of the n-gram that ends at each step, n = 2 ... `ngrams`: list of
@@ -191,7 +194,8 @@ class NgramEmbedding(layers.Embedding):
         return found
 
     def get_config(self):
-        return {**super().get_config(), "ngrams": self.ngrams, "buckets": self.buckets}
+        own = ("ngrams", "buckets", "input_dim", "output_dim")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 @keras.saving.register_keras_serializable(package="saccade")

@@ -102,7 +102,7 @@ def test_max_counts_the_units_that_a_step_decides():
 
 
 def test_an_ngram_has_a_vector_of_its_own():
-    embed = NgramEmbedding(2, 1000, input_dim=9, output_dim=4, mask_zero=True)
+    embed = NgramEmbedding(2, 1000, input_dim=9, output_dim=4)
     ids = np.array([[5, 7, 5, 7, 6, 0]], np.int32)
     vectors = embed(ids).numpy()[0]
     own = embed.get_weights()[0][ids[0]]
@@ -141,6 +141,19 @@ def test_a_topic_changes_the_verdict():
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
     with pytest.raises(ValueError, match="one way; received topic_column='about'"):
         build_sequential(config(topic_column="about"), ASSETS)
+
+
+@pytest.mark.parametrize("case", ["pairs", "all", "attention"])
+def test_a_saved_model_is_the_same(case, tmp_path):
+    model = build_model(config(**MODELS[case]), ASSETS)
+    model.save(tmp_path / "model.keras")
+    other = build_model(config(**MODELS[case]), ASSETS)
+    other.load_weights(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    tokens = np.array([[5, 7, 4, 3], [6, 3, 0, 0]], np.int32)
+    for name, expected in model({"tokens": tokens}).items():
+        for loaded in (other, again):
+            np.testing.assert_array_equal(loaded({"tokens": tokens})[name], expected)
 
 
 def test_members_differ_and_their_probabilities_are_averaged():
