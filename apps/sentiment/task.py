@@ -17,6 +17,9 @@ from .model import TOPIC_TOKENS, build_model
 from .several import SeveralLabels
 from .warm_start import start_from
 
+# What an answer has per token.
+BY_TOKEN = ("tokens", "start", "end", "attention", "occlusion", "after")
+
 
 class Sentiment(Classify):
     """See `Classify` and `Task`."""
@@ -143,6 +146,12 @@ class Sentiment(Classify):
         more = {name: tensors[name] for name in ("occlusion", "after")}
         return {**self.answer(values, tensors, options), **more}
 
+    def readable(self, request, row):
+        """Without the padding behind the tokens."""
+        answer = super().readable(request, row)
+        count = sum(map(bool, answer["tokens"]))
+        return {k: v[:count] if k in BY_TOKEN else v for k, v in answer.items()}
+
     def draw(self, requests, answers):
         return plot.coloured_text(self.panels(requests, answers), explain.NOTE)
 
@@ -168,9 +177,10 @@ class Sentiment(Classify):
         counts = collections.Counter(
             label for cell in train["label"] for label in self.labels_of(cell)
         )
+        named = [f"{label} ({counts[label]})" for label in assets.labels]
         facts = {
             "lies in": lies_in(self.config, builtin="made by every command"),
-            "labels": ", ".join(f"{label} {counts[label]}" for label in assets.labels),
+            "labels": ", ".join(named),
             "tokens": len(assets.tokenizer.own),
             "longest text": f"{self.config.max_length - 1} tokens",
         }

@@ -252,7 +252,7 @@ EXPECTED = {
         judge_bad=word_lm_judge_bad,
     ),
     "sentiment": Expected(
-        parameters=8_178,
+        parameters=8_346,
         small={"builtin_size": 300},
         real=sentiment_table,
         outputs={
