@@ -20,6 +20,7 @@ from docutils.utils.math import latex2mathml
 from sphinx.util.docutils import SphinxDirective
 
 from saccade.apps import REGISTRY, load_config_module
+from saccade.apps.cli.requests import kinds_of
 from saccade.apps.core.settings.command_line import flag_of, help_rows
 from saccade.apps.core.settings.fields import as_text, request_fields
 
@@ -88,11 +89,9 @@ def app_page(name):
     config = load_config_module(name)
     docs = [importlib.import_module(f"saccade.apps.{name}{m}") for m in ("", ".data")]
     about, data = (markdown(module.__doc__) for module in docs)
-    kinds = config.kinds(config.Config()).items()
     inputs = [
         (" ".join(f"`{flag_of(f)}`" for f in (kind, k.alias) if f), k.help)
-        for kind, k in kinds
-        if not k.hidden
+        for kind, k in kinds_of(name).items()
     ]
     presets = []
     for preset, settings in config.PRESETS.items():

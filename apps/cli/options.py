@@ -108,7 +108,7 @@ def split_run(app, arguments):
 def check_given(app, words, table):
     """An error, before anything is loaded, where no request is given at all."""
     if not (words.plain or words.values or table):
-        kinds = kinds_of(app).items()
+        kinds = kinds_of(app, every=False).items()
         flags = " and ".join(flag_of(kind.alias or name) for name, kind in kinds)
         raise UserError(
             f"Expected at least one input: {flags}, a file, a pattern, - or --table."

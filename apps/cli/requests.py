@@ -28,12 +28,12 @@ class Words:
     values: dict
 
 
-def kinds_of(app):
+def kinds_of(app, every=True):
     """The kinds that a person gives, by name; from the app's config, without
-    TensorFlow."""
+    TensorFlow. every: also those that only some settings have."""
     module = load_config_module(app)
-    config = module.Config(**vars(module).get("ALL_KINDS", {}))
-    kinds = module.kinds(config)
+    settings = vars(module).get("ALL_KINDS", {}) if every else {}
+    kinds = module.kinds(module.Config(**settings))
     return {name: kind for name, kind in kinds.items() if not kind.hidden}
 
 

@@ -199,4 +199,5 @@ def kinds(config):
     )
     if not config.topic_column:
         return {"text": text}
-    return {"text": text, "topic": Text(["staff", "view"])}
+    about = "what the text is about, where the run has --topic-column"
+    return {"text": text, "topic": Text(["staff", "view"], help=about)}

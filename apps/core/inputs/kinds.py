@@ -149,13 +149,15 @@ class Text(Kind):
         lines: whether every line of a file that is not empty is a text of its own.
         prepare: function (str) -> str for what no graph can do, as cutting Chinese into
             words; it must change nothing when it is used twice.
+        help: as in `Kind`, where there is more to say.
     """
 
     files = True
     help = "a text; a plain word is a text file"
 
-    def __init__(self, examples, alias="", lines=False, prepare=None):
+    def __init__(self, examples, alias="", lines=False, prepare=None, help=""):
         self._examples, self.alias = examples, alias
+        self.help = help or self.help
         self.lines, self.prepare = lines, prepare
 
     def values(self, path):
