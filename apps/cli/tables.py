@@ -20,11 +20,30 @@ def show_figures(figures):
     """A dict as a table, floats with as many digits as say something."""
     table = Table(box=None, show_header=False)
     for name, value in figures.items():
-        shown = str(value)
-        if isinstance(value, float):  # of a loss in nats the third digit matters
-            shown = f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name.replace("_", " "), _shown(value))
     console.print(table)
+
+
+def show_folds(figures):
+    """What `core.folds.evaluate` gives: of all rows, and over the folds."""
+    table = Table(
+        "",
+        "all rows",
+        "mean of folds",
+        "deviation",
+        box=None,
+        title=f"{figures['folds']} folds, {figures['rows']} rows of {figures['data']}",
+    )
+    for name, value in figures["pooled"].items():
+        spread = [figures[part].get(name, "") for part in ("mean", "deviation")]
+        table.add_row(name.replace("_", " "), *map(_shown, [value, *spread]))
+    console.print(table)
+
+
+def _shown(value):
+    if isinstance(value, float):  # of a loss in nats the third digit matters
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+    return str(value)
 
 
 def show_inputs(kinds, title):

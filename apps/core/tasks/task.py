@@ -53,6 +53,7 @@ class Task:
         validated_at_most: examples that are validated after every round.
         compiled: what `serving_xla` compiles: True, all of `respond`; or a function in
             its place, see `Signature.compiled`.
+        drawn: the signature whose answers `draw` takes, where none is named.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Task:
     in_words: typing.ClassVar[dict[str, str]]
     validated_at_most = 500
     compiled = True
+    drawn = "serving_default"
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
