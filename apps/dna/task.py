@@ -11,7 +11,7 @@ from ..core.data import fasta
 from ..core.data.places import lies_in
 from ..core.errors import UserError
 from ..core.files.whole import write_text
-from ..core.inputs.sequence import Sequence
+from ..core.inputs.sequence import ANY, Sequence
 from ..core.tasks.classify import Classify
 from ..core.tasks.signatures import Signature
 from ..core.training import batches
@@ -51,6 +51,14 @@ class Dna(Classify):
     def build_model(self):
         return build_model(self.config, self.assets)
 
+    def augment(self, values, seed):
+        """In training some bases are hidden: N in their place."""
+        codes, share = values["sequence"], self.config.hidden
+        if not share:
+            return values
+        hidden = tf.random.stateless_uniform(tf.shape(codes), seed) < share
+        return {"sequence": tf.where(hidden & (codes != 0), ANY, codes)}
+
     def features(self, values):
         """`codes` int32 (batch, width)."""
         return batches.padded({"codes": values["sequence"]}, self.assets.widths)
@@ -80,7 +88,9 @@ class Dna(Classify):
         which is, by the first order, what the log-odds would lose if nothing were known
         of that base.
         """
-        codes = inputs["codes"]
+        rows = tf.shape(inputs["codes"])[0]
+        # Of no rows TensorFlow's convolution gives a wrong shape, so there is one more.
+        codes = tf.pad(inputs["codes"], [[0, 1], [0, 0]], constant_values=ANY)
         bases, real = model.get_layer("bases")(codes), codes != 0
         with tf.GradientTape() as tape:
             tape.watch(bases)
@@ -91,8 +101,8 @@ class Dna(Classify):
         slopes = tf.cast(tape.gradient(odds, bases), tf.float32)
         saliency = tf.reduce_sum((tf.cast(bases, tf.float32) - 1 / 4) * slopes, axis=-1)
         return {
-            "probabilities": probabilities,
-            "saliency": tf.where(real, saliency, 0.0),
+            "probabilities": probabilities[:rows],
+            "saliency": tf.where(real, saliency, 0.0)[:rows],
         }
 
     def answer(self, values, tensors, options):
