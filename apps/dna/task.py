@@ -79,9 +79,9 @@ class Dna(Classify):
     # Answers
 
     def respond(self, model, inputs, options):
-        """`probabilities` float32 (batch, classes), the mean of the members'; and
-        `saliency` float32 (batch, time): how much each base speaks for the likeliest
-        class,
+        """`probabilities` float32 (batch, classes), the mean of the members'; `odds`
+        float32 (batch,), the log-odds of the likeliest class; and `saliency` float32
+        (batch, time): how much each base speaks for it,
 
             saliency_i = sum over bases b of (x_ib - 1/4) d log-odds / d x_ib
 
@@ -95,13 +95,13 @@ class Dna(Classify):
         with tf.GradientTape() as tape:
             tape.watch(bases)
             logits = model.get_layer("network")({"bases": bases, "real": real})
-            probabilities = mean_of_members(logits)
-            best = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-            odds = log_odds(probabilities, best)
+            log_p = log_mean(logits)
+            odds = log_odds(log_p, tf.argmax(log_p, axis=-1))
         slopes = tf.cast(tape.gradient(odds, bases), tf.float32)
         saliency = tf.reduce_sum((tf.cast(bases, tf.float32) - 1 / 4) * slopes, axis=-1)
         return {
-            "probabilities": probabilities[:rows],
+            "probabilities": tf.exp(log_p)[:rows],
+            "odds": odds[:rows],
             "saliency": tf.where(real, saliency, 0.0)[:rows],
         }
 
@@ -128,8 +128,7 @@ class Dna(Classify):
         silico mutagenesis, Zhou & Troyanskaya 2015)."""
         codes = inputs["codes"]
         tensors = self.respond(model, inputs, options)
-        best = tf.argmax(tensors["probabilities"], axis=-1, output_type=tf.int32)
-        odds = log_odds(tensors["probabilities"], best)
+        best = tf.argmax(tensors["probabilities"], axis=-1)
         places = tf.where(codes != 0)  # (bases, 2): row and step
 
         def changed(indices):
@@ -139,8 +138,9 @@ class Dna(Classify):
                 tf.bitwise.left_shift(1, indices % 4)[:, None],  # the code of the base
                 tf.gather(codes, row),
             )
-            probabilities = mean_of_members(model({"codes": mutants})["logits"])
-            return log_odds(probabilities, tf.gather(best, row)) - tf.gather(odds, row)
+            log_p = log_mean(model({"codes": mutants})["logits"])
+            before = tf.gather(tensors["odds"], row)
+            return log_odds(log_p, tf.gather(best, row)) - before
 
         count = 4 * tf.shape(places)[0]
         effects = tf.reshape(in_pieces(changed, count, []), [-1, 4])
@@ -176,7 +176,7 @@ class Dna(Classify):
             steps = tf.cast(start + tf.range(size)[None], tf.int64)
             rows = tf.broadcast_to(row[:, None], tf.shape(steps))
             windows = tf.gather_nd(codes, tf.stack([rows, steps], axis=-1))
-            return mean_of_members(model({"codes": windows})["logits"])
+            return tf.exp(log_mean(model({"codes": windows})["logits"]))
 
         classes = len(self.assets.labels)
         found = in_pieces(read, tf.shape(places)[0], [classes])
@@ -296,17 +296,23 @@ class Dna(Classify):
         return facts
 
 
-def mean_of_members(logits):
-    """Logits (batch, members, classes) -> probabilities float32 (batch, classes)."""
-    return tf.reduce_mean(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=1)
+def log_mean(logits):
+    """Logits (batch, members, classes) -> the logarithm of the mean of the members'
+    probabilities, float32 (batch, classes)."""
+    each = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+    members = tf.cast(tf.shape(each)[1], tf.float32)
+    return tf.reduce_logsumexp(each, axis=1) - tf.math.log(members)
 
 
-def log_odds(probabilities, labels):
-    """log p / (1 - p) of a label (batch,) each, float32 (batch,)."""
-    p = tf.gather(probabilities, labels, batch_dims=1)
-    # As near to 1 as float32 tells apart, so that no answer is infinite.
-    p = tf.clip_by_value(p, 1e-7, 1 - 1e-7)
-    return tf.math.log(p) - tf.math.log1p(-p)
+def log_odds(log_p, labels):
+    """log p - log (1 - p) of a label (batch,) each, float32 (batch,).
+
+    1 - p is the sum of the others: of an answer that is sure, p itself is 1 in float32,
+    without a slope.
+    """
+    is_label = tf.one_hot(labels, tf.shape(log_p)[1], True, False, dtype=tf.bool)
+    others = tf.reduce_logsumexp(tf.where(is_label, -1e9, log_p), axis=-1)
+    return tf.gather(log_p, labels, batch_dims=1) - others
 
 
 def in_pieces(function, count, shape):

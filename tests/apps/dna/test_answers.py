@@ -13,6 +13,7 @@ from saccade.apps.cli import cli
 from saccade.apps.core.data import fasta
 from saccade.apps.dna import builtin, logo, scores
 from saccade.apps.dna.config import EXAMPLES
+from saccade.apps.dna.task import log_mean, log_odds
 
 from ...groups import of_apps
 
@@ -126,6 +127,23 @@ def test_a_file_on_the_command_line(run, tmp_path, monkeypatch):
     # The picture asks for mutations by itself.
     done = predict("--sequence", EXAMPLES[0], "--plot", tmp_path / "a.png")
     assert done.exit_code == 0 and (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_the_odds_of_what_is_sure():
+    """Where float32 calls p one, its log-odds still have a value and a slope."""
+    logits = tf.constant([[[30.0, 0.0, -5.0]], [[1.0, 2.0, 0.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        log_p = log_mean(logits)
+        found = log_odds(log_p, tf.constant([0, 1]))
+    others = [math.log(1 + math.exp(-5)), math.log(math.e + 1)]
+    np.testing.assert_allclose(found, [30 - others[0], 2 - others[1]], rtol=1e-5)
+    slopes = tape.gradient(found, logits).numpy()
+    np.testing.assert_allclose([slopes[0, 0, 0], slopes[1, 0, 1]], 1, rtol=1e-5)
+    # Of members the probabilities are averaged, not the logits.
+    two = tf.constant([[[2.0, 0.0], [0.0, 1.0]]])
+    mean = np.mean(tf.nn.softmax(two), axis=1)
+    np.testing.assert_allclose(np.exp(log_mean(two)), mean, rtol=1e-5)
 
 
 # Pictures
