@@ -18,7 +18,7 @@ from ..core.training import batches
 from . import builtin, config, data, logo, scores
 from .model import build_model
 
-PIECE = 256  # sequences that the network reads at once, where there are many
+AT_ONCE = 2**17  # bases that the network reads at once, where there are many sequences
 
 
 class Dna(Classify):
@@ -88,9 +88,7 @@ class Dna(Classify):
         which is, by the first order, what the log-odds would lose if nothing were known
         of that base.
         """
-        rows = tf.shape(inputs["codes"])[0]
-        # Of no rows TensorFlow's convolution gives a wrong shape, so there is one more.
-        codes = tf.pad(inputs["codes"], [[0, 1], [0, 0]], constant_values=ANY)
+        rows, codes = one_more(inputs["codes"])
         bases, real = model.get_layer("bases")(codes), codes != 0
         with tf.GradientTape() as tape:
             tape.watch(bases)
@@ -107,9 +105,8 @@ class Dna(Classify):
 
     def answer(self, values, tensors, options):
         """As `Classify`, with `saliency` (batch, time), 0 behind a sequence's end."""
-        width = tf.shape(values["sequence"])[1]
-        saliency = tensors["saliency"][:, :width]
-        return super().answer(values, tensors, options) | {"saliency": saliency}
+        answer = super().answer(values, tensors, options)
+        return answer | {"saliency": tensors["saliency"]}
 
     def signatures(self):
         scanned = Sequence(config.EXAMPLES, config.SCANNED_AT_MOST)
@@ -126,8 +123,8 @@ class Dna(Classify):
         """As `respond`, and `effect` float32 (batch, time, 4): by how much the log-odds
         of the likeliest class change where a base is replaced by A, C, G or T (in
         silico mutagenesis, Zhou & Troyanskaya 2015)."""
-        codes = inputs["codes"]
-        tensors = self.respond(model, inputs, options)
+        rows, codes = one_more(inputs["codes"])
+        tensors = self.respond(model, {"codes": codes}, options)
         best = tf.argmax(tensors["probabilities"], axis=-1)
         places = tf.where(codes != 0)  # (bases, 2): row and step
 
@@ -143,17 +140,18 @@ class Dna(Classify):
             return log_odds(log_p, tf.gather(best, row)) - before
 
         count = 4 * tf.shape(places)[0]
-        effects = tf.reshape(in_pieces(changed, count, []), [-1, 4])
+        effects = in_pieces(changed, count, tf.shape(codes)[1], [])
+        effects = tf.reshape(effects, [-1, 4])
         shape = tf.concat([tf.shape(codes, tf.int64), [4]], axis=0)
-        return tensors | {"effect": tf.scatter_nd(places, effects, shape)}
+        tensors = tensors | {"effect": tf.scatter_nd(places, effects, shape)}
+        return {name: tensor[:rows] for name, tensor in tensors.items()}
 
     def answer_mutate(self, values, tensors, options):
         """As `answer`, with `effect` (batch, time, 4) of `bases`, string (batch, 4)."""
-        width = tf.shape(values["sequence"])[1]
         answer = self.answer(values, tensors, options)
         rows = tf.shape(tensors["effect"])[0]
         return answer | {
-            "effect": tensors["effect"][:, :width],
+            "effect": tensors["effect"],
             "bases": tf.tile(tf.constant([[*"ACGT"]]), [rows, 1]),
         }
 
@@ -161,7 +159,8 @@ class Dna(Classify):
         """`probabilities` float32 (batch, windows, classes) of every window of
         `config.window` bases, a `stride` of the options apart, and `real` bool (batch,
         windows): which lie inside their sequence. A shorter sequence is one window."""
-        codes, size = inputs["codes"], self.config.window
+        count, codes = one_more(inputs["codes"])
+        size = self.config.window
         lengths = tf.reduce_sum(tf.cast(codes != 0, tf.int32), axis=1, keepdims=True)
         last = tf.maximum(lengths - size, 0)  # (batch, 1), where the last one begins
         most = tf.reduce_max(tf.concat([[[0]], last], axis=0))
@@ -179,9 +178,10 @@ class Dna(Classify):
             return tf.exp(log_mean(model({"codes": windows})["logits"]))
 
         classes = len(self.assets.labels)
-        found = in_pieces(read, tf.shape(places)[0], [classes])
+        found = in_pieces(read, tf.shape(places)[0], size, [classes])
         shape = tf.concat([tf.shape(real, tf.int64), [classes]], axis=0)
-        return {"probabilities": tf.scatter_nd(places, found, shape), "real": real}
+        probabilities = tf.scatter_nd(places, found, shape)
+        return {"probabilities": probabilities[:count], "real": real[:count]}
 
     def answer_scan(self, values, tensors, options):
         """Of every window: `start` int32 (batch, windows), counted from 0; `label`,
@@ -296,6 +296,13 @@ class Dna(Classify):
         return facts
 
 
+def one_more(codes):
+    """How many rows codes (batch, time) have; and they with a row of one N behind them:
+    of no rows TensorFlow's convolutions and loops give wrong shapes."""
+    row = ANY * tf.one_hot([0], tf.shape(codes)[1], dtype=codes.dtype)
+    return tf.shape(codes)[0], tf.concat([codes, row], axis=0)
+
+
 def log_mean(logits):
     """Logits (batch, members, classes) -> the logarithm of the mean of the members'
     probabilities, float32 (batch, classes)."""
@@ -315,11 +322,12 @@ def log_odds(log_p, labels):
     return tf.gather(log_p, labels, batch_dims=1) - others
 
 
-def in_pieces(function, count, shape):
-    """What a function of indices int (n,) gives for 0 ... count - 1, at most `PIECE` at
-    once: as many rows of float32 of a shape."""
+def in_pieces(function, count, width, shape):
+    """What a function of indices int (n,) gives for 0 ... count - 1, each a sequence of
+    a width that the network reads: as many rows of float32 of a shape. A piece after
+    the other, so that memory does not grow with their number."""
     count = tf.cast(count, tf.int32)
-    size = tf.maximum(tf.minimum(count, PIECE), 1)
+    size = tf.maximum(tf.minimum(count, AT_ONCE // tf.maximum(width, 1)), 1)
     pieces = (count + size - 1) // size
 
     def piece(i):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import typer.testing
 
+from saccade import apps
 from saccade.apps.cli import cli
 from saccade.apps.core import folds
 from saccade.apps.core.data.rows import Examples, Splits
@@ -157,6 +158,15 @@ def test_other_labels_in_a_fold_make_another_model(run):
     assert trainer.fits(task.learn(rows))
     fewer = Examples(**{**rows.columns, "label": ["a", "c"] * 15})
     assert not trainer.fits(task.learn(fewer))
+
+
+def test_another_app_has_folds_too():
+    """Its vocabulary is learned anew in every fold, from the training part alone."""
+    app = apps.load("sentiment")
+    config = app.Config(builtin_size=60, units=4, embedding=4, steps=2, rounds=1)
+    figures = folds.evaluate(app.task_for(config), 2, "", app.Options())
+    assert figures["rows"] == 60 and 0 <= figures["pooled"]["macro_f1"] <= 100
+    assert figures["mean"]["accuracy"] == pytest.approx(figures["pooled"]["accuracy"])
 
 
 def test_wrong_numbers_and_columns(run):
