@@ -142,6 +142,17 @@ TINY = {
     "dropout_filters": 0.0,
 }
 
+# There are as many builtin sequences as one likes, so little is dropped.
+DEFAULT = {
+    "units": 32,
+    "pool": "places",
+    "dropout": 0.1,
+    "dropout_filters": 0.0,
+    "steps": 600,
+    "rounds": 4,
+    "learning_rate": 6e-3,
+}
+
 # Some thousand splice junctions: the last weights are as good as any round's, so with
 # one round nothing is held back to choose by.
 SPLICE = {"units": 32, "steps": 400, "rounds": 1}
@@ -160,7 +171,7 @@ PROMOTERS = {
 
 PRESETS = {
     "tiny": TINY,
-    "default": {"units": 32, "steps": 600, "rounds": 4, "learning_rate": 6e-3},
+    "default": DEFAULT,
     "sequences": {},  # five minutes
     "splice": SPLICE,
     "promoters": PROMOTERS,
