@@ -150,7 +150,7 @@ DEFAULT = {
     "dropout": 0.3,
     "dropout_filters": 0.1,
     "batch_size": 128,
-    "steps": 800,
+    "steps": 480,
     "rounds": 4,
     "learning_rate": 6e-3,
 }
