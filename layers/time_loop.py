@@ -290,7 +290,8 @@ class _Loop:
             lambda t, *_: t < self.time,
             body,
             (0, states, self.outputs_like, arrays),
-            maximum_iterations=self.most,
+            # Under XLA TensorFlow's own gradient needs a bound, known or not.
+            maximum_iterations=self.time if self.most is None else self.most,
         )
         if self.all_outputs:
             outputs = [

@@ -22,7 +22,10 @@ from saccade.apps import REGISTRY
 
 # Apps that share their trainer and what answers; the first stands for the others. An
 # app that is in none is a family of its own.
-FAMILIES = {"language model": ("char_lm", "word_lm")}
+FAMILIES = {
+    "classifier": ("sentiment", "dna"),
+    "language model": ("char_lm", "word_lm"),
+}
 
 
 def representatives():

@@ -24,6 +24,7 @@ CORE = (
     ("inputs", "report"),
     ("training", "serving"),
     ("tasks",),
+    ("folds",),
     ("run",),
     ("app", "served"),
     ("lazy",),

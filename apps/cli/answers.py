@@ -1,6 +1,5 @@
 """What `predict` and `client` share: answers shown, drawn, and written."""
 
-import dataclasses
 import json
 import sys
 
@@ -20,15 +19,14 @@ def show_answers(loaded, words, options, how):
         options: dict, fields of `Options`. how: `How`.
     """
     task = loaded.task
-    if how.plot and how.signature == "serving_default":
-        how = dataclasses.replace(how, signature=task.drawn)
-    kinds = task.signature(how.signature).kinds
+    signature = how.signature or (task.drawn if how.plot else "serving_default")
+    kinds = task.signature(signature).kinds
     requests, labels = read_requests(kinds, words, how.table)
     plain = not (how.as_json or how.to or how.plot or how.sort)
-    if plain and loaded.streams and how.signature == "serving_default":
+    if plain and loaded.streams and signature == "serving_default":
         _stream(loaded, requests, labels, options)
         return
-    answers = loaded.predict(requests, how.signature, **options)
+    answers = loaded.predict(requests, signature, **options)
     if how.plot:
         _draw(loaded, requests, answers, how.plot)
         print(f"drawn: {how.plot}", file=sys.stderr)

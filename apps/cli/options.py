@@ -22,7 +22,9 @@ OWN_HELP = {
 HELP = typer.Option(False, "--help", help="Show this and the app's options.")
 PRESET = typer.Option("", help="Settings to start from; chosen by the data.")
 JSON_LINES = typer.Option(False, "--json", help="One JSON object per line.")
-SIGNATURE = typer.Option("serving_default", help="Which question is asked.")
+SIGNATURE = typer.Option(
+    "", help="Which question is asked; else serving_default, or what --plot draws."
+)
 TABLE = typer.Option("", metavar="FILE", help="Requests: a row each, by columns.")
 TO = typer.Option("", metavar="FILE", help="Write the answers: .csv, .tsv or .jsonl.")
 SORT = typer.Option("", metavar="FIGURE", help="The answers with the most of it first.")
@@ -33,7 +35,7 @@ PLOT = typer.Option("", metavar="FILE", help="Draw the answers into this picture
 class How:
     """How answers are asked for and shown."""
 
-    signature: str = "serving_default"
+    signature: str = ""
     as_json: bool = False
     table: str = ""
     to: str = ""

@@ -168,12 +168,13 @@ def read_files(kind, words):
         if word == "-":
             several = kind.from_pipe(sys.stdin.buffer.read())
             values += several
-            labels += ["" if "\n" in value else value for value in several]
+            labels += [kind.name_of(v) or ("" if "\n" in v else v) for v in several]
             continue
         for path in _matching(word):
             several = kind.values(path)
             values += several
-            labels += [str(path) if len(several) == 1 else ""] * len(several)
+            path = str(path) if len(several) == 1 else ""
+            labels += [kind.name_of(value) or path for value in several]
     return values, labels
 
 

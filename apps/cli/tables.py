@@ -20,17 +20,42 @@ def show_figures(figures):
     """A dict as a table, floats with as many digits as say something; what is a dict
     of dicts in it, as a table of its own below."""
     table = Table(box=None, show_header=False)
-    below = {k: v for k, v in figures.items() if isinstance(v, dict)}
     for name, value in figures.items():
-        if name not in below:
+        if not isinstance(value, dict):
             table.add_row(name.replace("_", " "), _shown(value))
     console.print(table)
-    for name, rows in below.items():
+    _show_dicts(figures)
+
+
+def _show_dicts(figures):
+    """What is a dict of dicts among figures, a table each."""
+    for name, rows in figures.items():
+        if not isinstance(rows, dict):
+            continue
         columns = dict.fromkeys(column for row in rows.values() for column in row)
         table = Table(name, *map(str, columns), box=None)
         for row, cells in rows.items():
             table.add_row(row, *(_shown(cells.get(column, "")) for column in columns))
         console.print(table)
+
+
+def show_folds(figures):
+    """What `core.folds.evaluate` gives: of all rows, and over the folds."""
+    table = Table(
+        "",
+        "all rows",
+        "mean of folds",
+        "deviation",
+        box=None,
+        title=f"{figures['folds']} folds, {figures['rows']} rows of {figures['data']}",
+    )
+    for name, value in figures["pooled"].items():
+        if isinstance(value, dict):
+            continue
+        spread = [figures[part].get(name, "") for part in ("mean", "deviation")]
+        table.add_row(name.replace("_", " "), *map(_shown, [value, *spread]))
+    console.print(table)
+    _show_dicts(figures["pooled"])
 
 
 def _shown(value):

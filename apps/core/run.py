@@ -8,6 +8,7 @@ import typing
 
 import tensorflow as tf
 
+from . import folds as cross_validation
 from .errors import UserError
 from .files.whole import write_text
 from .serving.export import Exported, write_export
@@ -81,6 +82,27 @@ class Run:
         """As `evaluate`, of examples, and the run's folder stays as it is."""
         options = checked_options(self.task, options)
         return self.task.evaluate(self.answerer, examples, options)
+
+    def cross_validate(self, folds, group="", data=None, **options):
+        """Figures by cross-validation: this run's settings, trained anew per fold; its
+        own weights stay as they are. They are kept in the run's folder, in folds.json.
+
+        Args:
+            folds: how many, or "leave-one-out". group: a column of the data whose equal
+                values stay in one fold; "": equal requests do.
+            data: a value of the config's `data`; None: the run's own.
+            options: fields of the app's `Options`.
+
+        Returns:
+            dict, see `folds.evaluate`.
+        """
+        config = dataclasses.replace(self.config, data=data or self.config.data)
+        task = self.app.task_for(config)
+        options = checked_options(task, options)
+        figures = cross_validation.evaluate(task, folds, group, options)
+        figures["data"] = config.data
+        write_text(self.folder / "folds.json", json.dumps(figures, indent=1))
+        return figures
 
     def keep(self, figures):
         """Write the figures of the test split into the run's folder."""

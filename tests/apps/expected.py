@@ -179,6 +179,42 @@ def sentiment_judge_bad(outputs, row):
     assert not outputs["attention"][row][outputs["tokens"][row] == b""].any()
 
 
+# dna
+
+
+def dna_table(folder, splits):
+    """The builtin sequences as a user's own: a table with a column of splits, letters
+    of all forms."""
+    rows, forms = [], (str, str.lower, lambda s: s.replace("T", "U"))
+    for split in ("train", "validation", "test"):
+        examples = getattr(splits, split)
+        for sequence, label in zip(
+            examples["sequence"], examples["label"], strict=True
+        ):
+            text = forms[len(rows) % 3](sequence)
+            rows.append({"sequence": text, "label": label, "split": split})
+    tables.write(folder / "sequences.csv", rows)
+    return {"data": str(folder), "split_column": "split"}
+
+
+def dna_requests(splits):
+    sequences = [sequence.encode() for sequence in splits.test["sequence"][:3]]
+    return {"sequence": [*sequences, b"acgu nnry\nACGTTTGACA"]}
+
+
+def dna_bad(good):
+    long = b"ACGT" * 30_000
+    return {"sequence": [b"", b" \n", b"ACGX", b"AC\0GT", b"\xff\xfe\xc3", long]}
+
+
+def dna_judge_bad(outputs, row):
+    """Not ok, and nothing is said of it."""
+    assert not outputs["ok"][row]
+    assert outputs["label"][row] == b"" and outputs["score"][row] == 0
+    assert not outputs["probabilities"][row].any()
+    assert not outputs["saliency"][row].any()
+
+
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What the contract expects of an app.
@@ -264,5 +300,19 @@ EXPECTED = {
         requests=sentiment_requests,
         bad=sentiment_bad,
         judge_bad=sentiment_judge_bad,
+    ),
+    "dna": Expected(
+        parameters=8_187,
+        small={"builtin_size": 300},
+        real=dna_table,
+        outputs={
+            "serving_default": LABEL | {"saliency"},
+            "serving_xla": LABEL | {"saliency"},
+            "mutate": LABEL | {"saliency", "effect", "bases"},
+            "scan": LABEL | {"start", "windows"},
+        },
+        requests=dna_requests,
+        bad=dna_bad,
+        judge_bad=dna_judge_bad,
     ),
 }

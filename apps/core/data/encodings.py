@@ -15,8 +15,10 @@ Where none or several of them fit, it cannot be told, and the error says so.
 """
 
 import codecs
+import gzip
 import re
 import shlex
+import zlib
 
 from ..errors import UserError
 
@@ -73,13 +75,19 @@ USUAL = re.compile(
 
 
 def read_utf8(path):
-    """The text of a file in UTF-8, line ends as they are.
+    """The text of a file in UTF-8, gzip where its name ends in .gz, line ends as they
+    are.
 
     Raises:
-        UserError: it cannot be read, or is no UTF-8, with advice.
+        UserError: it cannot be read, or is no UTF-8, with advice; it is no gzip.
     """
     try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        content = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            content = gzip.decompress(content)
+        content = content.removeprefix(codecs.BOM_UTF8)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} ends in .gz, but is no gzip: {error}.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     try:

@@ -41,8 +41,9 @@ def _no_row(cells):
 
 
 def read(path, wanted, names_row=_no_row):
-    """The rows of a table by the ending of its file: .jsonl, .tsv, else CSV."""
-    ending = pathlib.Path(path).suffix.lower()
+    """The rows of a table by the ending of its file: .jsonl, .tsv, else CSV; each may
+    be gzip, with .gz behind it."""
+    ending = pathlib.Path(str(path).removesuffix(".gz")).suffix.lower()
     if ending == ".jsonl":
         return read_json_lines(path, wanted)
     if ending == ".tsv":

@@ -77,6 +77,10 @@ class Kind:
         """A value in a line, for people."""
         return str(value)
 
+    def name_of(self, value):
+        """What the file that holds it calls a value, or ""."""
+        return ""
+
 
 class Picture(Kind):
     """A picture: JPEG, PNG, GIF, BMP or WebP; a path, or its bytes.
