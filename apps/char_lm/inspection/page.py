@@ -58,17 +58,10 @@ PAGE = string.Template("""\
 <meta name="viewport" content="width=device-width">
 <title>Reading the cells</title>
 <style>
-body { font: 16px/1.5 sans-serif; color: #222; background: #fff; max-width: 60em;
-       margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse }
 td, th { text-align: left; padding: .2em 1em .2em 0; border-bottom: 1px solid #ddd }
 h2 { font-size: 1.1em; margin: 2.5em 0 0 }
-pre { font: 13px/1.7 monospace; white-space: pre-wrap; border: 1px solid #ddd;
-      padding: 1em; overflow-wrap: anywhere }
-i { font-style: normal; padding: .15em 0 }
-.u { border-bottom: 2px solid #222 }
-s { text-decoration: none }
-s::after { content: "\\21b5"; color: #aaa }
+pre { font: 13px/1.7 monospace }
 $styles
 </style>
 <h1>Reading the cells</h1>

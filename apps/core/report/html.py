@@ -30,10 +30,22 @@ def spans(text, values, marked):
     )
 
 
+STYLES = """\
+body { font: 16px/1.5 sans-serif; color: #222; background: #fff; max-width: 60em;
+       margin: 2em auto; padding: 0 1em }
+pre { white-space: pre-wrap; border: 1px solid #ddd; padding: 1em;
+      overflow-wrap: anywhere }
+i { font-style: normal; padding: .15em 0 }
+.u { border-bottom: 2px solid #222 }
+s { text-decoration: none }
+s::after { content: "\\21b5"; color: #aaa }
+"""
+
+
 def styles():
-    """The styles of `spans`, for a page's <style>."""
+    """The styles of a page with `spans`, for its <style>."""
     colours = LOW_HIGH(np.linspace(0, 1, SHADES))
-    return "\n".join(
+    return STYLES + "\n".join(
         f".c{k} {{ background: {matplotlib.colors.to_hex(colour)} }}"
         for k, colour in enumerate(colours)
     )
@@ -73,15 +85,8 @@ PAGE = string.Template("""\
 <meta name="viewport" content="width=device-width">
 <title>$title</title>
 <style>
-body { font: 16px/1.5 sans-serif; color: #222; background: #fff; max-width: 60em;
-       margin: 2em auto; padding: 0 1em }
 h2 { font-size: 1em; margin: 1.5em 0 0 }
-pre { font: 15px/1.7 monospace; white-space: pre-wrap; border: 1px solid #ddd;
-      padding: 1em; margin: .3em 0; overflow-wrap: anywhere }
-i { font-style: normal; padding: .15em 0 }
-.u { border-bottom: 2px solid #222 }
-s { text-decoration: none }
-s::after { content: "\\21b5"; color: #aaa }
+pre { font: 15px/1.7 monospace; margin: .3em 0 }
 $styles
 </style>
 <h1>$title</h1>
