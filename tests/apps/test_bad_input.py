@@ -157,6 +157,8 @@ def pictures():
     }
 
 
+# Bytes of an input where a signature reads all of it; of a sequence, window by window.
+CUT = {"text": 20_001, "sequence": 401}
 TABLES = {
     "text": lambda: TEXTS,
     "image_bytes": pictures,
@@ -236,7 +238,7 @@ def test_signatures_define_every_answer_and_neighbours_are_right(
     bad = expected.bad(good)
     whole = [case.content for case in table.values()]
     # Where all of a text is read: more than a prompt's limit, no whole piece.
-    cut = whole if raw == "image_bytes" else [content[:20_001] for content in whole]
+    cut = [content[: CUT.get(raw)] for content in whole]
     neighbours = slice(len(whole), len(whole) + len(good[raw]))
     requested = 0
     for signature, function in signatures.items():
