@@ -76,7 +76,7 @@ SEQUENCES = {
     "a gap": Letters(b"AC-GT", "received '-' in place 3"),
     "no UTF-8": Letters(b"\xff\xfe\xc3(", "line 1: byte 0xff is no UTF-8"),
     "UTF-16": Letters("ACGT".encode("utf-16"), "is no UTF-8"),
-    "a NUL byte": Letters(b"ACGT\0ACGT" * 30, "received '\0' in place 5"),
+    "a NUL byte": Letters(b"ACGT\0ACGT" * 30, "holds NUL bytes"),
     "emoji": Letters("😀".encode(), "received '😀' in place 1"),
     "letters that look alike": Letters("АС".encode(), "in place 1"),  # Cyrillic
     "small letters in lines": Letters(b"acgu\nacgt\r\n", ANSWER, True),

@@ -147,7 +147,7 @@ def label_metrics(labels, references, scores):
     )
     each = 100 * np.array(figures).T
     answers = classes if "" not in labels else [*classes, ""]
-    table = metrics.confusion_matrix(references, labels, labels=answers).tolist()
+    pairs = collections.Counter(zip(references, labels, strict=True))
     answered = np.array([label != "" for label in labels])
     right = np.array(labels) == np.array(references)
     return {
@@ -165,8 +165,8 @@ def label_metrics(labels, references, scores):
             )
         },
         "confusion": {
-            truth: dict(zip(answers, row, strict=True))
-            for truth, row in zip(classes, table, strict=False)
+            truth: {answer: pairs[truth, answer] for answer in answers}
+            for truth in classes
         },
     }
 

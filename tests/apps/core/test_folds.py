@@ -134,6 +134,7 @@ def test_a_model_that_knows_the_label_is_right_and_one_that_cannot_is_not(
         return [
             {
                 "label": remembered.get(request["sequence"], "?"),
+                "score": 0.5,
                 "labels": ["a", "b"],
                 "probabilities": [0.5, 0.5],
                 "ok": True,

@@ -153,7 +153,7 @@ def test_letters_are_as_high_as_their_saliency():
     sequence, saliency = "ACGTN", np.array([1.0, -2.0, 0.5, 0.0, 3.0])
     effect = np.zeros((5, 4))
     effect[1, 0] = -4.0
-    answer = {"label": "donor", "saliency": saliency, "effect": effect}
+    answer = {"label": "none", "saliency": saliency, "effect": effect}
     figure = logo.figure([(sequence, answer, "x")])
     letters, image, _ = figure.axes
     assert len(letters.patches) == 5
