@@ -178,3 +178,19 @@ def test_a_language_model_is_where_training_starts(tmp_path):
         other = APP.task_for(Config(**vars(config) | wrong)).bound(assets=task.assets)
         with pytest.raises(UserError, match=message):
             other.begin(other.build_model())
+
+
+LECTURE = {
+    "topics": {"我爱人工智能": "科技"},
+    "victims": {"张三打了李四": "李四", "李四打了张三": "张三"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("builtin", LECTURE)
+def test_examples_of_the_lectures_that_were_never_learned_from(tmp_path, builtin):
+    config = Config(**APP.config.PRESETS["tiny"] | {"builtin": builtin})
+    run = APP.train(config, out=tmp_path / "run")
+    assert run.metrics["accuracy"] >= 98  # of 100
+    answers = run.predict(list(LECTURE[builtin]))
+    assert [answer["label"] for answer in answers] == list(LECTURE[builtin].values())
