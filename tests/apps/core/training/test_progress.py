@@ -128,7 +128,8 @@ def test_what_is_enough(best, stop_at, score, expected, caplog):
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_every_app_says_what_its_best_figure_is(name):
-    task = load(name).task_for
+    app = load(name)
+    task = app.task_for(app.Config())
     assert task.best.removeprefix("-") in task.in_words
     for words in task.in_words.values():
         assert re.search(r"[a-zA-Z]", words.format(1.0))
