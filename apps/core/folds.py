@@ -47,7 +47,8 @@ def evaluate(task, folds, group, options):
         UserError: the data has no rows, no such column, or fewer groups than folds.
     """
     rows = all_rows(task.read())
-    parts = folds_of(groups_of(task, rows, group), folds)
+    groups = groups_of(task, rows, group)
+    parts = folds_of(groups, folds)
     log.info(
         "%d folds, each trained anew for %d steps. An interrupted evaluation begins "
         "anew, too.",
@@ -57,7 +58,7 @@ def evaluate(task, folds, group, options):
     trainer, answers, figures = None, [None] * len(rows), []
     for k, test in enumerate(parts):
         began = time.monotonic()
-        data = splits_of(task, rows, test, group)
+        data = splits_of(task, rows, test, groups)
         learned = task.learn(data.train)
         if trainer is None or not trainer.fits(learned):
             trainer = Trainer(learned)
@@ -141,8 +142,9 @@ def folds_of(groups, folds):
     return parts
 
 
-def splits_of(task, rows, test, group):
+def splits_of(task, rows, test, groups):
     """A fold's `Splits`: the test rows, and the others for training and validation.
+    groups: of every row.
 
     Validation gets its share of --split by the hash of the group. With one round it
     would choose nothing, so then all others are trained on.
@@ -152,8 +154,7 @@ def splits_of(task, rows, test, group):
     if task.config.rounds == 1:
         return Splits(taken(rows, others), taken(rows, []), taken(rows, test))
     shares = "/".join([*task.config.split.split("/")[:2], "0"])
-    keys = groups_of(task, rows, group)
-    names = {row: splits.by_hash(shares, f"fold {keys[row]}") for row in others}
+    names = {row: splits.by_hash(shares, f"fold {groups[row]}") for row in others}
     if "train" not in names.values():
         raise UserError(f"--split={task.config.split} leaves a fold no training rows.")
     parts = [[r for r in others if names[r] == n] for n in ("train", "validation")]

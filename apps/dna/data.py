@@ -20,11 +20,10 @@ Names and other columns are kept for `evaluate --group`, and no model sees them.
 
 import pathlib
 
-from ..core.data import fasta, manifest, splits, tables
+from ..core.data import fasta, labelled, manifest, splits, tables
 from ..core.data.encodings import read_utf8
 from ..core.data.places import path_of
-from ..core.data.rows import Examples, Row, Splits
-from ..core.data.sieve import sift
+from ..core.data.rows import Row
 from ..core.errors import UserError
 from ..core.inputs.sequence import normalised, why_no_sequence
 from . import builtin
@@ -49,18 +48,7 @@ def read(config):
     rows = [_checked(config, row) for row in _rows(config, pathlib.Path(path))]
     if not rows:
         raise UserError(f"{path}: expected at least one sequence, found none.")
-    errors = [row.error and f"{row.where}: {row.error}" for row in rows]
-    rows = sift(config, rows, errors, "sequences")
-    parts = {"train": [], "validation": [], "test": []}
-    for row in rows:
-        key = row.values["sequence"]
-        parts[splits.split_of(row.split, config.split, key)].append(row)
-    if not parts["train"]:
-        raise UserError(f"{config.data}: no sequence falls into the training split.")
-    for part in parts.values():  # Many files are sorted by class.
-        part.sort(key=lambda row: splits.hash_of(f"order {row.values['sequence']}"))
-    shared = [c for c in rows[0].values if all(c in row.values for row in rows)]
-    return Splits(*(Examples.from_rows(part, shared) for part in parts.values()))
+    return labelled.split_rows(config, rows, "sequence", "sequences")
 
 
 def _rows(config, path):

@@ -13,6 +13,7 @@ from ..core.errors import UserError
 from ..core.files.whole import write_text
 from ..core.inputs.sequence import ANY, Sequence
 from ..core.tasks.classify import Classify, for_members
+from ..core.tasks.pieces import in_pieces
 from ..core.tasks.signatures import Signature
 from ..core.training import batches
 from . import builtin, config, data, logo, scores
@@ -130,7 +131,7 @@ class Dna(Classify):
             return log_odds(log_p, tf.gather(best, row)) - before
 
         count = 4 * tf.shape(places)[0]
-        effects = in_pieces(changed, count, tf.shape(codes)[1], [])
+        effects = in_pieces(changed, count, at_once(tf.shape(codes)[1]), [])
         effects = tf.reshape(effects, [-1, 4])
         shape = tf.concat([tf.shape(codes, tf.int64), [4]], axis=0)
         tensors = tensors | {"effect": tf.scatter_nd(places, effects, shape)}
@@ -168,7 +169,7 @@ class Dna(Classify):
             return tf.exp(log_mean(model({"codes": windows})["logits"]))
 
         classes = len(self.assets.labels)
-        found = in_pieces(read, tf.shape(places)[0], size, [classes])
+        found = in_pieces(read, tf.shape(places)[0], at_once(size), [classes])
         shape = tf.concat([tf.shape(real, tf.int64), [classes]], axis=0)
         probabilities = tf.scatter_nd(places, found, shape)
         return {"probabilities": probabilities[:count], "real": real[:count]}
@@ -312,22 +313,9 @@ def log_odds(log_p, labels):
     return tf.gather(log_p, labels, batch_dims=1) - others
 
 
-def in_pieces(function, count, width, shape):
-    """What a function of indices int (n,) gives for 0 ... count - 1, each a sequence of
-    a width that the network reads: as many rows of float32 of a shape. A piece after
-    the other, so that memory does not grow with their number."""
-    count = tf.cast(count, tf.int32)
-    size = tf.maximum(tf.minimum(count, AT_ONCE // tf.maximum(width, 1)), 1)
-    pieces = (count + size - 1) // size
-
-    def piece(i):
-        return function(tf.minimum(i * size + tf.range(size), count - 1))
-
-    spec = tf.TensorSpec([None, *shape], tf.float32)
-    found = tf.map_fn(
-        piece, tf.range(pieces), fn_output_signature=spec, parallel_iterations=1
-    )
-    return tf.reshape(found, [-1, *shape])[:count]
+def at_once(width):
+    """How many sequences of a width are read at once."""
+    return AT_ONCE // tf.maximum(width, 1)
 
 
 task_for = Dna

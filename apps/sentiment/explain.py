@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from ..core.tasks.pieces import in_pieces
+
 VARIANTS = 64  # that the model reads at a time
 NOTE = (
     "attention: how much each word counts in what decides (red: most). occlusion: how "
@@ -46,7 +48,12 @@ def by_token(respond, inputs, probabilities):
     for name, tensor in inputs.items():
         if name != "tokens":
             variants[name] = tf.repeat(tensor, 2 * time, axis=0)
-    answers = in_chunks(respond, variants, probabilities.shape[-1])
+
+    def some(indices):
+        return respond({name: tf.gather(v, indices) for name, v in variants.items()})
+
+    shape = [probabilities.shape[-1]]
+    answers = in_pieces(some, 2 * batch * time, VARIANTS, shape)
     answers = tf.reshape(answers, [batch, 2, time, probabilities.shape[-1]])
     likeliest = tf.argmax(probabilities, axis=-1)
     score = log_odds(tf.gather(probabilities, likeliest, batch_dims=1))
@@ -56,22 +63,6 @@ def by_token(respond, inputs, probabilities):
         "occlusion": tf.where(real, score[:, None] - rest, 0),
         "after": tf.where(real[..., None], answers[:, 1], 0),
     }
-
-
-def in_chunks(respond, variants, classes):
-    """`respond` of any number of rows, so many at a time: float32 (rows, classes)."""
-    rows = tf.shape(variants["tokens"])[0]
-    chunks = -(-rows // VARIANTS)
-    # The rows that fill the last chunk are copies of the first.
-    filled = tf.range(chunks * VARIANTS)
-    filled = tf.reshape(tf.where(filled < rows, filled, 0), [chunks, VARIANTS])
-
-    def some(indices):
-        return respond({name: tf.gather(v, indices) for name, v in variants.items()})
-
-    spec = tf.TensorSpec([VARIANTS, classes], tf.float32)
-    answers = tf.map_fn(some, filled, fn_output_signature=spec, parallel_iterations=1)
-    return tf.reshape(answers, [-1, classes])[:rows]
 
 
 def log_odds(probabilities):

@@ -23,9 +23,6 @@ def start_from(config, model, tokenizer):
         config: a `Config`; `start_from` is the folder of a run of char_lm or word_lm.
         model: the functional model of sentiment. tokenizer: its.
 
-    Returns:
-        how many tokens have got their vector.
-
     Raises:
         UserError: there is no such run, or a weight of it has another shape.
     """
@@ -54,7 +51,6 @@ def start_from(config, model, tokenizer):
             received = [w.shape for w in weights]
             _check(run, "the same --cell and --units, weights", received, shapes)
             cell.set_weights(weights)
-    return len(shared)
 
 
 def weights_in(path):

@@ -2,13 +2,13 @@
 every line of a file as fastText has it (.txt, `__label__good the text`); or in every
 file of a folder per label (good/*.txt, bad/*.txt)."""
 
-import pathlib
 import re
 
 from ..errors import UserError
 from ..settings.fields import is_utf8
 from . import manifest, splits, tables
 from .encodings import read_utf8
+from .places import path_of
 from .rows import Examples, Row, Splits
 from .sieve import sift
 from .texts import read_or_why
@@ -38,22 +38,33 @@ def read_splits(config, further=None, no_label=False):
     """
     further = further or {}
     rows = read_rows(config, further, no_label)
+    return split_rows(config, rows, "text", "rows")
+
+
+def split_rows(config, rows, key, what):
+    """The sound ones of rows, in three splits with the columns that all of them have.
+
+    Args:
+        config: with `data`, `split`, `skip_bad` and `bad_at_most`.
+        rows: list of `Row`. key: the column by whose hash a row is split where it names
+            no split, and ordered. what: rows are, in the plural.
+
+    Raises:
+        UserError: a row is bad (see `sieve.sift`), or none is left to learn from.
+    """
     errors = [row.error and f"{row.where}: {row.error}" for row in rows]
-    rows = sift(config, rows, errors, "rows")
+    rows = sift(config, rows, errors, what)
     parts = {"train": [], "validation": [], "test": []}
     for row in rows:
-        name = splits.split_of(row.split, config.split, row.values["text"])
+        name = splits.split_of(row.split, config.split, row.values[key])
         parts[name].append(row)
     if not parts["train"]:
-        raise UserError(f"{config.data}: no row falls into the training split.")
+        one = what.removesuffix("s")
+        raise UserError(f"{config.data}: no {one} falls into the training split.")
     for part in parts.values():
-        part.sort(key=_place)
-    columns = ("text", *further, "label")
-    return Splits(*(Examples.from_rows(p, columns) for p in parts.values()))
-
-
-def _place(row):
-    return splits.hash_of(f"order {row.values['text']}")
+        part.sort(key=lambda row: splits.hash_of(f"order {row.values[key]}"))
+    shared = [c for c in rows[0].values if all(c in row.values for row in rows)]
+    return Splits(*(Examples.from_rows(part, shared) for part in parts.values()))
 
 
 def read_rows(config, further, no_label):
@@ -127,7 +138,7 @@ def _rows_of_fasttext(path):
 def _label_folders(data):
     """The folders in a folder that hold .txt files, sorted; none where a table lies
     beside them."""
-    path = pathlib.Path(data)
+    path = path_of(data)
     if not data or not path.is_dir():
         return []
     if any(file.suffix.lower() in manifest.TABLES for file in path.iterdir()):

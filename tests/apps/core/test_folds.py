@@ -100,8 +100,9 @@ def test_every_fold_begins_at_the_same_beginning(run):
     one that was trained alone in a new one."""
     task = APP.task_for(run.config)
     rows = folds.all_rows(task.read())
-    parts = folds.folds_of(folds.groups_of(task, rows, ""), 3)
-    first, second = (folds.splits_of(task, rows, part, "") for part in parts[:2])
+    groups = folds.groups_of(task, rows, "")
+    parts = folds.folds_of(groups, 3)
+    first, second = (folds.splits_of(task, rows, part, groups) for part in parts[:2])
     trainer = folds.Trainer(task.learn(first.train))
     trainer.train(first)
     after_first = trainer.answerer.model.get_weights()
