@@ -3,11 +3,12 @@
 if not __name__.startswith("saccade."):
     raise ImportError("import saccade.layers")
 
-from . import convert, decoding, diagnostics
+from . import convert, crf, decoding, diagnostics
 from .attention import BahdanauAttention, HardAttention, Reinforce
 from .attention_rnn import AttentionCell, AttentionRNN
 from .bidirectional import Bidirectional
 from .conditioned import ConditionedCell
+from .crf import CRF, CRFLoss
 from .elman import Elman, ElmanCell
 from .fully_recurrent import FullyRecurrent, FullyRecurrentCell
 from .gru import GRU, GRUCell
@@ -25,6 +26,8 @@ __all__ = [
     "AttentionRNN",
     "BahdanauAttention",
     "Bidirectional",
+    "CRF",
+    "CRFLoss",
     "ConditionedCell",
     "Elman",
     "ElmanCell",
@@ -49,6 +52,7 @@ __all__ = [
     "TokenDecoder",
     "ZoneoutCell",
     "convert",
+    "crf",
     "decoding",
     "diagnostics",
 ]
