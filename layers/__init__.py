@@ -7,6 +7,7 @@ from . import convert, crf, decoding, diagnostics
 from .attention import BahdanauAttention, HardAttention, Reinforce
 from .attention_rnn import AttentionCell, AttentionRNN
 from .bidirectional import Bidirectional
+from .character_encoder import CharacterEncoder
 from .conditioned import ConditionedCell
 from .crf import CRF, CRFLoss
 from .elman import Elman, ElmanCell
@@ -28,6 +29,7 @@ __all__ = [
     "Bidirectional",
     "CRF",
     "CRFLoss",
+    "CharacterEncoder",
     "ConditionedCell",
     "Elman",
     "ElmanCell",

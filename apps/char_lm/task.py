@@ -113,6 +113,10 @@ class CharLM(Language):
         )
 
     def inspect(self, run, path, out):
+        if path is None:
+            raise UserError(
+                "Expected a text file to read: saccade inspect char_lm FILE"
+            )
         from .inspection import inspect
 
         return inspect(run, path, out)

@@ -142,10 +142,11 @@ class Run:
         """As `draw`, as HTML: str."""
         return _page(self.task, requests, answers)
 
-    def inspect(self, path, out=None):
-        """What goes on inside the model while it reads the file at `path`.
+    def inspect(self, path=None, out=None):
+        """What goes on inside the model.
 
         Args:
+            path: of a file that it reads, where the task needs one.
             out: folder for what is drawn; None: `inspect` in the run's folder.
 
         Returns:
@@ -157,7 +158,7 @@ class Run:
                 f"saccade predict {self.app.name} --help"
             )
         out = pathlib.Path(out) if out else self.folder / "inspect"
-        return self.task.inspect(self, pathlib.Path(path), out)
+        return self.task.inspect(self, pathlib.Path(path) if path else None, out)
 
     def export(self, to="saved_models", labels=()):
         """Write the SavedModel `<to>/<app>/<next version>`; returns its folder.

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from saccade.apps.core.data import tables
+from saccade.apps.tagging.task import BY_ENTITY, BY_TOKEN, tokens_of
 from saccade.apps.word_lm import data as word_data
 from saccade.apps.word_lm import grammar
 
@@ -215,6 +216,54 @@ def dna_judge_bad(outputs, row):
     assert not outputs["saliency"][row].any()
 
 
+# tagging
+
+
+def tagging_folder(folder, splits):
+    """The builtin sentences as a user's own: files with both line ends."""
+    breaks = {"train": "\n", "dev": "\r\n", "test": "\n"}
+    parts = zip(breaks, (splits.train, splits.validation, splits.test), strict=True)
+    for name, examples in parts:
+        sentences = [
+            "".join(
+                f"{t}\t{label}\n" for t, label in zip(tokens_of(text), row, strict=True)
+            )
+            for text, row in zip(examples["text"], examples["labels"], strict=True)
+        ]
+        text = "\n".join(sentences).replace("\n", breaks[name])
+        (folder / f"{name}.conll").write_bytes(text.encode())
+    return {"data": str(folder)}
+
+
+def tagging_requests(splits):
+    texts = [text.encode() for text in splits.test["text"][:2]]
+    rows = [["王", "刚", "和"], ["李", "明", ""], ["张", "", ""], ["他", "说", "，"]]
+    return {
+        "text": [*texts, "王刚 和李明去上班了".encode(), "他说，「Zoë 😀".encode()],
+        "threshold": [0.0, 0.5, 0.9, 1.0],
+        "tokens": [[token.encode() for token in row] for row in rows],
+    }
+
+
+def tagging_bad(good):
+    long = "王刚和".encode() * 2000
+    return {
+        "text": [b"", b" \n\t", b"\xff\xfe\xc3", "\0語 😀".encode(), long],
+        "threshold": [0.0, -1.0, 2.0, 0.5, 0.0],
+        "tokens": [[b"", b""], [b"", b"a"], [b"\xff", b""], [b"a b", b"c"], [b"d"] * 2],
+    }
+
+
+def tagging_judge_bad(outputs, row):
+    """Tagged all the same: every token has a label, and what is behind them nothing."""
+    real = outputs["tokens"][row] != b""
+    assert ((outputs["tags"][row] != b"") == real).all()
+    assert not outputs["score"][row][~real].any()
+    count = outputs["entity_count"][row]
+    assert (outputs["entity"][row][:count] != b"").all()
+    assert not outputs["entity_end"][row][count:].any()
+
+
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What the contract expects of an app.
@@ -243,6 +292,7 @@ CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
 WRITTEN = {"continuation", "length", "ok"}
 LABEL = {"label", "score", "probabilities", "labels", "ok"}
 VERDICT = LABEL | {"tokens", "start", "end", "attention"}
+TAGGED = {"source", *BY_TOKEN, *BY_ENTITY, "entity_count", "ok"}
 EXPECTED = {
     "captioning": Expected(
         parameters=139_105,
@@ -314,5 +364,20 @@ EXPECTED = {
         requests=dna_requests,
         bad=dna_bad,
         judge_bad=dna_judge_bad,
+    ),
+    "tagging": Expected(
+        parameters=17_316,
+        small={"builtin_size": 300},
+        real=tagging_folder,
+        outputs={
+            "serving_default": TAGGED,
+            "with_options": TAGGED,
+            "serving_xla": TAGGED,
+            "cut": TAGGED,
+            "n_best": {"tokens", "tags", "score", "ok"},
+        },
+        requests=tagging_requests,
+        bad=tagging_bad,
+        judge_bad=tagging_judge_bad,
     ),
 }

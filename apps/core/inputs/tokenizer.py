@@ -40,15 +40,15 @@ _ROLES = {
     "end": ("<end>", "</s>", "<eos>"),
 }
 # As RE2 writes it.
-_WHITE = r"\s\p{Z}"
+WHITE = r"\s\p{Z}"
 _LETTERS = r"[\p{L}\p{M}\p{N}]+"
-_WORD = rf"{_LETTERS}(?:['’\-]{_LETTERS}|[.,]\p{{N}}+)*"  # don't, well-known, 3.14
+WORD = rf"{_LETTERS}(?:['’\-]{_LETTERS}|[.,]\p{{N}}+)*"  # don't, well-known, 3.14
 # Each mark for itself, but an emoji with its skin tone and what it is joined to.
 _MODIFIER = r"[\p{M}\x{1F3FB}-\x{1F3FF}]"
-_MARK = rf"[^{_WHITE}](?:{_MODIFIER}|\x{{200D}}[^{_WHITE}])*"
-_PATTERNS = {"words": f"{_WORD}|{_MARK}", "spaces": f"[^{_WHITE}]+"}
+MARK = rf"[^{WHITE}](?:{_MODIFIER}|\x{{200D}}[^{WHITE}])*"
+_PATTERNS = {"words": f"{WORD}|{MARK}", "spaces": f"[^{WHITE}]+"}
 # Within these subwords are learned; a space belongs to the word behind it.
-_CHUNK = rf" ?{_LETTERS}|[^{_WHITE}\p{{L}}\p{{M}}\p{{N}}]+|[{_WHITE}]"
+_CHUNK = rf" ?{_LETTERS}|[^{WHITE}\p{{L}}\p{{M}}\p{{N}}]+|[{WHITE}]"
 _CUT = "\0"  # Where one token ends; a NUL in a text of words is U+FFFD.
 _BUCKETS = 2**63 - 1  # of token hashes
 _COUNTED = 2**20  # characters that are counted at a time
@@ -70,7 +70,7 @@ def normalise_for_scores(text):
     text = _repaired(text)
     text = tf.strings.lower(text, encoding="utf-8")
     text = tf.strings.regex_replace(text, r"[\p{P}\p{S}]", "")
-    return tf.strings.strip(tf.strings.regex_replace(text, f"[{_WHITE}]+", " "))
+    return tf.strings.strip(tf.strings.regex_replace(text, f"[{WHITE}]+", " "))
 
 
 def normalised_for_scores(texts, units="words"):
@@ -470,7 +470,7 @@ class Tokenizer:
         pieces = tf.strings.split(texts, _CUT)
         rows = tf.cast(pieces.value_rowids(), tf.int32)
         lengths = tf.strings.length(pieces.flat_values, "UTF8_CHAR")
-        tokens = tf.strings.regex_replace(pieces.flat_values, f"^[{_WHITE}]+", "")
+        tokens = tf.strings.regex_replace(pieces.flat_values, f"^[{WHITE}]+", "")
         behind = tf.concat([[0], tf.cumsum(lengths)], axis=0)
         firsts = tf.gather(behind, tf.cast(pieces.row_starts(), tf.int32))
         ends = behind[1:] - tf.gather(firsts, rows)

@@ -69,13 +69,19 @@ def coloured_page(title, note, panels):
             f"<h2>{html.escape(name)}</h2>\n"
             f"<pre>{spans(text, np.asarray(values), marked)}</pre>\n"
         )
-    return PAGE.substitute(
-        title=html.escape(title),
-        note=html.escape(note),
-        styles=styles(),
-        scale=scale(),
-        panels="".join(parts),
-    )
+    note = f"<p>{html.escape(note)} Low {scale()} high.</p>"
+    return page(title, "\n".join([note, *parts]), PANELS + styles())
+
+
+PANELS = """\
+h2 { font-size: 1em; margin: 1.5em 0 0 }
+pre { font: 15px/1.7 monospace; margin: .3em 0 }
+"""
+
+
+def page(title, body, styles):
+    """A whole page: str. title: str. body, styles: HTML and CSS as they are."""
+    return PAGE.substitute(title=html.escape(title), body=body, styles=styles)
 
 
 PAGE = string.Template("""\
@@ -85,12 +91,9 @@ PAGE = string.Template("""\
 <meta name="viewport" content="width=device-width">
 <title>$title</title>
 <style>
-h2 { font-size: 1em; margin: 1.5em 0 0 }
-pre { font: 15px/1.7 monospace; margin: .3em 0 }
 $styles
 </style>
 <h1>$title</h1>
-<p>$note Low $scale high.</p>
-$panels
+$body
 </html>
 """)

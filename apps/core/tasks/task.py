@@ -26,12 +26,15 @@ class Pairs:
     targets: output name -> array (pairs, ...), or a list of lists, which core pads.
     inputs: further inputs of the model, as for teacher forcing, likewise.
     weights: output name -> float32, of the shape of its loss: 0 where nothing counts.
+    aligned: whether targets and weights have a value for every step of the inputs with
+        an open axis, and are padded with them.
     """
 
     owner: np.ndarray
     targets: dict
     inputs: dict = dataclasses.field(default_factory=dict)
     weights: dict = dataclasses.field(default_factory=dict)
+    aligned: bool = False
 
 
 class Task:
@@ -244,7 +247,8 @@ class Task:
     draw = None  # function (requests, answers) -> matplotlib Figure
     page = None  # function (requests, answers) -> str, the same as HTML
     stream = None  # function (answerer, request, options) -> parts of `show`, in turn
-    inspect = None  # function (run, path, out) -> dict of facts about the inside
+    # function (run, path or None, out) -> dict of facts about the inside
+    inspect = None
     # function (answering, request, options) -> as `stream`, of a client that chooses
     # itself by what `call` and `inputs_of` of a `core.run.Answering` give
     stream_by_steps = None

@@ -43,11 +43,14 @@ def of_examples(task, examples):
             features = task.features(task.augment(values, seed))
             if widths:
                 features = padded(features, widths)
-            return (
-                features | gathered(inputs, indices),
-                gathered(targets, indices),
-                gathered(weights, indices),
-            )
+            outputs = gathered(targets, indices), gathered(weights, indices)
+            if widths and pairs.aligned:
+                width = tf.reduce_max([steps_of(t) for t in open_of(features)])
+                outputs = [
+                    {name: aligned(column, width) for name, column in columns.items()}
+                    for columns in outputs
+                ]
+            return features | gathered(inputs, indices), *outputs
 
         if lengths is None:
             stream = index_batches(
@@ -77,8 +80,17 @@ def gathered(columns, indices):
 
 
 def is_open(tensor):
-    """Whether an input holds sequences of any length."""
-    return tensor.shape.rank == 2 and tensor.shape[1] is None
+    """Whether an input holds sequences of any length: (batch, None), or of several ids
+    a step, (batch, None, n)."""
+    return tensor.shape.rank in (2, 3) and tensor.shape[1] is None
+
+
+def open_of(features):
+    return [tensor for tensor in features.values() if is_open(tensor)]
+
+
+def steps_of(tensor):
+    return tf.shape(tensor)[1]
 
 
 def measure(task, columns, count):
@@ -88,7 +100,7 @@ def measure(task, columns, count):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
     def longest(indices):
         values = {name: look_up(indices) for name, look_up in columns.items()}
-        open_inputs = [t for t in task.features(values).values() if is_open(t)]
+        open_inputs = open_of(task.features(values))
         if not open_inputs:
             return tf.zeros([0], tf.int32)
         return tf.reduce_max([lengths_of(tensor) for tensor in open_inputs], axis=0)
@@ -103,9 +115,11 @@ def measure(task, columns, count):
 
 
 def lengths_of(ids):
-    """Places up to the last that is not padding, int32 (batch,); ids (batch, time)."""
-    places = tf.range(1, tf.shape(ids)[1] + 1)
-    return tf.reduce_max(tf.where(ids != 0, places, 0), axis=1)
+    """Places up to the last that is not padding, int32 (batch,); ids (batch, time), or
+    (batch, time, n)."""
+    real = ids != 0 if ids.shape.rank == 2 else tf.reduce_any(ids != 0, axis=-1)
+    places = tf.range(1, steps_of(ids) + 1)
+    return tf.reduce_max(tf.where(real, places, 0), axis=1)
 
 
 def widths_for(lengths, few):
@@ -140,7 +154,14 @@ def width_of(length, widths):
     return tf.where(length > greatest, longer, tf.gather([*widths, greatest], place))
 
 
+def aligned(column, width):
+    """A column of steps as wide as the inputs; one of whole rows as it is."""
+    return fitted(column, width) if column.shape.rank > 1 else column
+
+
 def fitted(ids, width):
-    """Ids (batch, time) with `width` steps; what is cut off is padding."""
+    """Ids (batch, time) or (batch, time, n) with `width` steps; what is cut off is
+    padding."""
     ids = ids[:, :width]
-    return tf.pad(ids, [[0, 0], [0, width - tf.shape(ids)[1]]])
+    rest = [[0, 0]] * (ids.shape.rank - 2)
+    return tf.pad(ids, [[0, 0], [0, width - steps_of(ids)], *rest])
