@@ -60,6 +60,7 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/crf.py --json benchmarks/results/crf.json
 	$(BIN)/python benchmarks/language.py
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/scaling.py
