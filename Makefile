@@ -12,7 +12,7 @@ help:
 	@echo "make test-slow  other processes for every app, XLA, what takes minutes;"
 	@echo "                APPS=captioning,char_lm of these apps only"
 	@echo "make lint       style"
-	@echo "make oracles    our layers against torch, onnx and onnxruntime"
+	@echo "make oracles    our layers against torch, torchcrf, onnx and onnxruntime"
 	@echo "make mutants    small faults put in one at a time; the tests must notice each"
 	@echo "make notebooks  run the notebooks and keep their outputs"
 	@echo "make docs       the documentation, as docs/_build/html/index.html"
@@ -60,6 +60,7 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/crf.py --json benchmarks/results/crf.json
 	$(BIN)/python benchmarks/language.py
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/scaling.py

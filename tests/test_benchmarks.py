@@ -21,6 +21,11 @@ def layers():
 
 
 @pytest.fixture(scope="module")
+def crf():
+    return load_benchmark("crf")
+
+
+@pytest.fixture(scope="module")
 def language():
     return load_benchmark("language")
 
@@ -80,6 +85,39 @@ def test_layers_run(layers, tmp_path, capsys):
     assert ("torch is not installed" in capsys.readouterr().out) == (
         layers.torch is None
     )
+
+
+@pytest.mark.slow
+def test_crf_runs(crf, tmp_path, capsys):
+    """Everybody finds the same, or `main` ends with an error."""
+    crf.main(["--quick", "--json", str(tmp_path / "crf.json")])
+    report = json.loads((tmp_path / "crf.json").read_text("utf-8"))
+    assert [row["what"] for row in report["rows"]] == [crf.LEARN, crf.ANSWER]
+    printed = capsys.readouterr().out
+    for row in report["rows"]:
+        times = [row[who] for who in ("plain", "XLA", "unrolled")]
+        ratio = times[-1] / min(times[:2])
+        assert row["against_unrolled"] == pytest.approx(ratio)
+        assert all(f"{ms:.2f}" in printed for ms in times)
+        assert ("torchcrf" in row) == (crf.torchcrf is not None)
+    assert f"product: {report['product_ms']:.1f} ms" in printed
+    assert ("torchcrf is not installed" in printed) == (crf.torchcrf is None)
+
+
+@pytest.mark.slow
+def test_crf_ends_where_somebody_finds_something_else(crf, monkeypatch):
+    def wrong(chain):
+        return 1 - crf.unrolled_viterbi(chain)
+
+    runs = crf.contestants
+
+    def contestants(chain, tags):
+        parts = (crf.unrolled_log_likelihood, wrong, chain, tags)
+        return runs(chain, tags) | {"unrolled": crf.tensorflow_runs(*parts)}
+
+    monkeypatch.setattr(crf, "contestants", contestants)
+    with pytest.raises(SystemExit, match="Viterbi, 4 steps, 5 tags: unrolled finds"):
+        crf.main(["--quick"])
 
 
 @pytest.mark.slow
