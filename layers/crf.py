@@ -200,14 +200,14 @@ def log_partition(chain):
     @ops.custom_gradient
     def total(scores, transitions):
         mine = steps._replace(scores=scores)
-        alphas, log_z = _forward(mine, transitions)
+        alphas, shifts, log_z = _forward(mine, transitions)
 
         def gradient(*upstreams, upstream=None):
             upstream = upstreams[0] if upstream is None else upstream
             betas = _backward(mine, transitions)
-            by_tag = _tag_probabilities(mine, alphas, betas, log_z)
+            by_tag = _tag_probabilities(mine, alphas, betas)
             by_pair = _pair_probabilities(
-                mine, transitions, alphas, betas, log_z, upstream
+                mine, transitions, alphas, shifts, betas, upstream
             )
             return by_tag * upstream[:, None], by_pair
 
@@ -220,9 +220,9 @@ def marginals(chain):
     """P(y_t = k | scores), by forward-backward: float32 (batch, time, tags), zeros
     where no step counts."""
     steps = _Steps.of(chain)
-    alphas, log_z = _forward(steps, chain.transitions)
+    alphas, _, _ = _forward(steps, chain.transitions)
     betas = _backward(steps, chain.transitions)
-    found = _tag_probabilities(steps, alphas, betas, log_z)
+    found = _tag_probabilities(steps, alphas, betas)
     return ops.transpose(found, (1, 0, 2))
 
 
@@ -239,17 +239,16 @@ def span_probabilities(chain, tags, firsts, lasts):
         float32 (batch, spans): P(y_first = tags_first, ..., y_last = tags_last).
     """
     steps = _Steps.of(chain)
-    alphas, log_z = _forward(steps, chain.transitions)
+    alphas, shifts, _ = _forward(steps, chain.transitions)
     betas = _backward(steps, chain.transitions)
     chosen = ops.one_hot(ops.transpose(tags), chain.scores.shape[-1])
-    sums = ops.cumsum(_step_scores(steps, chain.transitions, tags), axis=0)
+    sums = _step_scores(steps, chain.transitions, tags) - shifts
+    sums = ops.cumsum(sums, axis=0)
     before = ops.transpose(ops.sum(alphas * chosen, axis=-1) - sums)  # (batch, time)
-    behind = ops.transpose(ops.sum(betas * chosen, axis=-1) + sums)
-    logs = (
-        ops.take_along_axis(before, firsts, axis=1)
-        + ops.take_along_axis(behind, lasts, axis=1)
-        - log_z[:, None]
-    )
+    behind = ops.sum(betas * chosen, axis=-1) + sums
+    behind = ops.transpose(behind - ops.logsumexp(alphas + betas, axis=-1))
+    logs = ops.take_along_axis(before, firsts, axis=1)
+    logs = logs + ops.take_along_axis(behind, lasts, axis=1)
     return ops.exp(ops.minimum(logs, 0.0))
 
 
@@ -266,8 +265,36 @@ def viterbi(chain, allowed=None):
         tags: int32 (batch, time), 0 where no step counts. score: float32 (batch,).
         Where no path is allowed: -inf, and a path that breaks few rules.
     """
-    tags, scores = n_best(chain, 1, allowed)
-    return tags[:, 0], scores[:, 0]
+    if allowed is not None:
+        chain = _restricted(chain, allowed)
+    steps = _Steps.of(chain)
+    transitions = chain.transitions
+
+    def forward(best, step):
+        scores, counts, follows = _Steps.unpacked(step)
+        found = ops.max(best[:, :, None] + transitions, axis=1)
+        found = ops.where(follows, found, 0.0) + scores
+        return ops.where(counts, found, best), best
+
+    # Where the best way to a tag came from is looked up on the way back, along the path
+    # alone: a fifth of the time with 40 tags, because the loop finds no places.
+    start = ops.zeros_like(ops.sum(steps.scores, axis=0))
+    last, before = ops.scan(forward, start, steps.packed())
+
+    def back(tag, step):
+        ways = step[:, :-1] + ops.take(ops.transpose(transitions), tag, axis=0)
+        origin = ops.cast(ops.argmax(ways, axis=-1), "int32")
+        return ops.where(step[:, -1] > 0.5, origin, tag), tag
+
+    follows = ops.cast(steps.follows, "float32")[..., None]
+    tag = ops.cast(ops.argmax(last, axis=-1), "int32")
+    _, path = ops.scan(
+        back, tag, ops.concatenate([before, follows], axis=-1), reverse=True
+    )
+    score = ops.max(last, axis=-1)
+    score = ops.where(ops.any(chain.mask, axis=1), score, 0.0)
+    tags = ops.where(chain.mask, ops.transpose(path), 0)
+    return tags, ops.where(score > _IMPOSSIBLE / 2, score, -np.inf)
 
 
 def n_best(chain, n, allowed=None):
@@ -407,33 +434,39 @@ class _Steps(NamedTuple):
 def _forward(steps, transitions):
     """alpha_t(k), the log of the sum over all paths that are at k at step t, of their
     scores so far: (time, batch, tags), at a step that does not count that of the last
-    one that does; and log Z (batch,)."""
+    one that does; less the sum of what is second, shifts (time, batch), which keep its
+    highest at 0, because float32 is exact only there; and log Z (batch,)."""
     start = ops.zeros_like(ops.sum(steps.scores, axis=0))
 
     def run(log_product):
-        def step(alpha, now):
+        def step(carry, now):
+            alpha, _ = carry
             scores, counts, follows = _Steps.unpacked(now)
             found = ops.where(follows, log_product(alpha), 0.0) + scores
-            alpha = ops.where(counts, found, alpha)
-            return alpha, alpha
+            top = ops.max(found, axis=-1, keepdims=True)
+            alpha = ops.where(counts, found - top, alpha)
+            carry = alpha, ops.where(counts, top, 0.0)
+            return carry, carry  # `keras.ops.scan` gives outputs as the carry is
 
-        return ops.scan(step, start, steps.packed())
+        return ops.scan(step, (start, start[:, :1]), steps.packed())
 
-    last, alphas = _by_log_product(transitions, run)
-    log_z = ops.logsumexp(last, axis=-1)
-    return alphas, ops.where(ops.any(steps.counts, axis=0), log_z, 0.0)
+    (last, _), (alphas, shifts) = _by_log_product(transitions, run)
+    shifts = shifts[..., 0]
+    log_z = ops.logsumexp(last, axis=-1) + ops.sum(shifts, axis=0)
+    return alphas, shifts, ops.where(ops.any(steps.counts, axis=0), log_z, 0.0)
 
 
 def _backward(steps, transitions):
     """beta_t(k), the log of the sum over all that may come behind k at step t: (time,
-    batch, tags), at a step that does not count that of the next one that does."""
+    batch, tags), at a step that does not count that of the next one that does; less
+    its highest."""
     start = ops.zeros_like(ops.sum(steps.scores, axis=0))
 
     def run(log_product):
         def step(beta, now):
             scores, _, follows = _Steps.unpacked(now)
             before = ops.where(follows, log_product(scores + beta), beta)
-            return before, beta
+            return before - ops.max(before, axis=-1, keepdims=True), beta
 
         return ops.scan(step, start, steps.packed(), reverse=True)
 
@@ -470,16 +503,18 @@ def _moderate(transitions):
     return ops.max(transitions) - ops.min(transitions) <= _RANGE
 
 
-def _tag_probabilities(steps, alphas, betas, log_z):
+def _tag_probabilities(steps, alphas, betas):
     """(time, batch, tags), zeros where no step counts."""
-    logs = ops.minimum(alphas + betas - log_z[:, None], 0.0)
+    logs = alphas + betas
+    logs = logs - ops.logsumexp(logs, axis=-1, keepdims=True)
     return ops.where(steps.counts[..., None], ops.exp(logs), 0.0)
 
 
-def _pair_probabilities(steps, transitions, alphas, betas, log_z, weights):
+def _pair_probabilities(steps, transitions, alphas, shifts, betas, weights):
     """sum over t and rows of weights P(y_(t-1) = i, y_t = j): (tags, tags)."""
     before = ops.concatenate([ops.zeros_like(alphas[:1]), alphas[:-1]], axis=0)
-    behind = steps.scores + betas - log_z[:, None]
+    totals = ops.logsumexp(alphas + betas, axis=-1) + shifts
+    behind = steps.scores + betas - totals[..., None]
     weights = ops.where(steps.follows, weights, 0.0)[..., None]
 
     def quick():  # one large product, as in `_by_log_product`
@@ -539,9 +574,6 @@ def _restricted(chain, allowed):
 def _best_of(scores, n):
     """The n best of (batch, ways, tags) for every tag, and which they are: both (batch,
     tags n)."""
-    if n == 1:
-        best = ops.max(scores, axis=1)
-        return best, ops.cast(ops.argmax(scores, axis=1), "int32")
     best, places = ops.top_k(ops.transpose(scores, (0, 2, 1)), n)
     width = scores.shape[-1] * n
     return (

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import typing
 
 import keras
 import numpy as np
@@ -87,7 +86,11 @@ class Tagging(Task):
 
     name = "tagging"
     settings = config
-    in_words: typing.ClassVar = {"accuracy": "accuracy {:.2f} %", "f1": "F1 {:.2f} %"}
+
+    @property
+    def in_words(self):
+        figures = {"accuracy": "accuracy {:.2f} %", "f1": "F1 {:.2f} %"}
+        return figures if self.scheme else {"accuracy": figures["accuracy"]}
 
     @property
     def best(self):

@@ -142,6 +142,35 @@ def test_n_best_are_the_best_of_all_paths(chain, n):
         assert not tags[row][:, ~chain.mask[row]].any()
 
 
+@given(cases)
+@quick
+def test_viterbi_is_the_best(chain):
+    tags, score = map(np.array, crf.viterbi(chain))
+    for row in range(len(chain.mask)):
+        paths = {path: score for score, path in paths_of(chain, row)}
+        best = max(paths.values())
+        mine = paths[tuple(tags[row][chain.mask[row]])]
+        np.testing.assert_allclose([mine, score[row]], best, rtol=1e-5, atol=1e-3)
+        assert not tags[row][~chain.mask[row]].any()
+
+
+def test_probabilities_stay_exact_over_thousands_of_steps():
+    """Their sums over the tags are 1, and a row is what it is without its padding."""
+    chain = chain_of(np.ones((2, 3000)), 9, 0, 3.0)
+    chain.mask[1, 2000:] = False
+
+    found = np.array(crf.marginals(chain))
+
+    np.testing.assert_allclose(found.sum(axis=-1)[chain.mask], 1, atol=1e-5)
+    middle = chain._replace(
+        scores=chain.scores[:, 1000:1040], mask=chain.mask[:, 1000:1040]
+    )
+    # Far from the ends, a piece by itself gives the same.
+    np.testing.assert_allclose(
+        found[:, 1020:1030], np.array(crf.marginals(middle))[:, 20:30], atol=1e-3
+    )
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @given(masks, st.integers(0, 10**6))
 @settings(max_examples=20, deadline=None)
@@ -152,8 +181,13 @@ def test_constraints_leave_only_what_makes_sense(scheme, mask, seed):
 
     tags, scores = map(np.array, crf.n_best(chain, 3, allowed))
 
+    one, score = map(np.array, crf.viterbi(chain, allowed))
+
     for row in range(len(chain.mask)):
         best = paths_of(chain, row, allowed)[:3]
+        np.testing.assert_allclose(score[row], scores[row, 0], rtol=1e-5)
+        if best:
+            np.testing.assert_array_equal(one[row], tags[row, 0])
         np.testing.assert_allclose(
             scores[row, : len(best)], [s for s, _ in best], rtol=1e-4, atol=1e-3
         )
