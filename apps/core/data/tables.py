@@ -27,6 +27,8 @@ from ..errors import UserError
 from ..files.whole import write_text
 from .encodings import read_utf8
 
+ENDINGS = (".csv", ".tsv", ".jsonl")  # of what is read and written
+
 
 class Record(typing.NamedTuple):
     """One row of a table."""
@@ -107,7 +109,7 @@ def write(path, rows):
         UserError: another ending.
     """
     ending = pathlib.Path(path).suffix.lower()
-    if ending not in (".csv", ".tsv", ".jsonl"):
+    if ending not in ENDINGS:
         raise UserError(
             f"Expected the ending .csv, .tsv or .jsonl for a table; received {path}."
         )
