@@ -146,6 +146,7 @@ def _with_header(path, wanted, rows):
     number, columns, error = next(rows, (0, [], ""))
     if number and not error:
         error = _missing(wanted, columns)
+        error += error and _other_mark(columns)
     if error:
         raise UserError(f"{path}, line {number}: {error}.")
     for number, cells, error in rows:
@@ -167,6 +168,19 @@ def _missing(wanted, columns):
     return (
         f"expected a column {' and a column '.join(missing)}; the columns are: "
         f"{', '.join(columns)}"
+    )
+
+
+def _other_mark(columns):
+    """What to say of a header that is one cell, where its cells stand between marks of
+    another form of table, or ""."""
+    marks = {",": "commas", ";": "semicolons", "\t": "tabs"}
+    found = [name for mark, name in marks.items() if mark in columns[0]]
+    if len(columns) > 1 or not found:
+        return ""
+    return (
+        f". The header has {' and '.join(found)}, where a .csv has commas between its "
+        "columns and a .tsv tabs"
     )
 
 
