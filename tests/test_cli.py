@@ -59,6 +59,10 @@ class FakeRun:
 class FakeApp:
     trained = loaded = described = None
 
+    def __init__(self, name="captioning"):
+        self.Config = apps.load(name).Config
+        self.task_for = apps.load(name).task_for
+
     def train(self, config, out, resume, strategy):
         FakeApp.trained = (config, out, resume, strategy)
         return FakeRun()
@@ -75,7 +79,7 @@ class FakeApp:
 @pytest.fixture
 def saccade(monkeypatch):
     """Run the command line against a fake app; returns typer's result."""
-    monkeypatch.setattr(loading, "load", lambda name: FakeApp())
+    monkeypatch.setattr(loading, "load", FakeApp)
 
     def call(*arguments, **options):
         return typer.testing.CliRunner().invoke(cli, list(arguments), **options)
@@ -347,17 +351,67 @@ def test_a_table_goes_in_and_one_comes_out(saccade, tmp_path):
     a, bad = (str(tmp_path / name) for name in ("a.png", "bad.png"))
     assert FakeRun.received[0] == [a, bad]  # relative to the table
     assert (tmp_path / "out.csv").read_text().splitlines() == [
-        "image,caption,score,ok,error",
-        f"{a},said {a},-0.5,true,",
-        f"{bad},said {bad},-1.5,false,is broken",
+        "note,image,caption,score,ok,error",
+        f"1,{a},said {a},-0.5,true,",
+        f"2,{bad},said {bad},-1.5,false,is broken",
     ]
+    assert f"{tmp_path / 'in.csv'}, line 3: is broken\n" in done.stderr
     refused = saccade("predict", "captioning", "a.png", *words)
     assert "--table holds the requests" in str(refused.exception)
     (tmp_path / "in.csv").write_text("picture\na.png\n")
     refused = saccade("predict", "captioning", *words)
-    assert "expected a column 'image' (--image)" in str(refused.exception)
-    refused = saccade("predict", "captioning", "a.png", "--to", "answers.txt")
-    assert "the ending .csv, .tsv or .jsonl" in str(refused.exception)
+    message = "expected a column 'image' (called so, for the input --image); the "
+    assert message + "columns are: picture." in str(refused.exception)
+
+
+def test_a_column_that_is_called_as_a_part_of_the_answer_is_kept(saccade, tmp_path):
+    (tmp_path / "in.csv").write_text("ok,caption,given_caption,image\nno,x,y,a\n")
+    words = ["--table", str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.jsonl")]
+    assert saccade("predict", "captioning", *words).exit_code == 0
+    image = str(tmp_path / "a")
+    answer = {"caption": f"said {image}", "score": -0.5, "ok": True}
+    others = {"given_ok": "no", "given_caption": "x", "given_given_caption": "y"}
+    written = json.loads((tmp_path / "out.jsonl").read_text())
+    assert written == {**others, "image": image, **answer}
+    done = saccade("predict", "captioning", *words[:2], "--json")
+    assert json.loads(done.stdout) == others | answer
+
+
+def test_a_table_without_rows_gives_one_without_rows(saccade, tmp_path):
+    (tmp_path / "in.csv").write_text("image\n")
+    words = ["--table", str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.jsonl")]
+    assert saccade("predict", "captioning", *words).exit_code == 0
+    assert (tmp_path / "out.jsonl").read_text() == ""
+
+
+def test_of_many_failures_the_first_are_named(saccade, tmp_path):
+    words = [f"bad{i}" for i in range(23)]
+    done = saccade("predict", "captioning", *words, "--to", str(tmp_path / "out.csv"))
+    assert done.exit_code == 1
+    lines = done.stderr.splitlines()
+    assert lines[:20] == [f"bad{i}: is broken" for i in range(20)]
+    assert lines[20] == "and 3 more without an answer"
+
+
+@pytest.mark.parametrize(
+    "app, words, message",
+    [
+        ("captioning", ["--to=a.txt"], "--to expected a file with the ending .csv, "),
+        ("captioning", ["--to=a"], ".tsv or .jsonl; received a."),
+        ("captioning", ["--plot=a.doc"], "--plot expected a file with the ending .eps"),
+        ("captioning", ["--plot=png"], "received png."),
+        ("captioning", ["--plot=a.html"], "received a.html"),
+        ("sentiment", ["--plot=a.doc"], ".html or .htm; received a.doc."),
+        ("dna", ["--to=a.txt"], ".csv, .tsv, .jsonl, .fasta, .fa or .fna; received"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_an_error_before_a_model_is_loaded(
+    saccade, monkeypatch, app, words, message
+):
+    monkeypatch.setattr(FakeApp, "load", None)
+    refused = saccade("predict", app, "x.png", *words)
+    assert isinstance(refused.exception, UserError)
+    assert message in str(refused.exception)
 
 
 def test_answers_are_sorted_by_a_figure(saccade):

@@ -1,14 +1,18 @@
 """What `predict` and `client` share: answers shown, drawn, and written."""
 
 import json
+import pathlib
 import sys
 
 import typer
 
 from ..core.data import tables
+from ..core.data.sieve import NAMED
 from ..core.errors import UserError
 from ..core.files.whole import write_text
 from .requests import read_requests
+
+PAGES = (".html", ".htm")
 
 
 def show_answers(loaded, words, options, how):
@@ -21,7 +25,7 @@ def show_answers(loaded, words, options, how):
     task = loaded.task
     signature = how.signature or (task.drawn if how.plot else "serving_default")
     kinds = task.signature(signature).kinds
-    requests, labels = read_requests(kinds, words, how.table)
+    requests, labels, given = read_requests(kinds, words, how.table)
     plain = not (how.as_json or how.to or how.plot or how.sort)
     if plain and loaded.streams and signature == "serving_default":
         _stream(loaded, requests, labels, options)
@@ -30,36 +34,101 @@ def show_answers(loaded, words, options, how):
     if how.plot:
         _draw(loaded, requests, answers, how.plot)
         print(f"drawn: {how.plot}", file=sys.stderr)
-    rows = list(zip(requests, labels, answers, strict=True))
+    given = _beside(given, answers)
+    rows = list(zip(requests, labels, given, answers, strict=True))
     if how.sort:
         rows.sort(key=_sorting_by(how.sort, answers))
     if how.to:
-        task.write(how.to, kinds, [r for r, _, _ in rows], [a for _, _, a in rows])
+        requests, _, given, answers = ([row[i] for row in rows] for i in range(4))
+        task.write(how.to, kinds, requests, answers, given)
+        _print_failed(rows)
         print(f"written: {how.to}", file=sys.stderr)
     elif how.as_json:
-        for _, _, answer in rows:
-            print(json.dumps(tables.as_lists(answer), ensure_ascii=False))
+        for _, _, others, answer in rows:
+            line = tables.as_lists(others | answer)
+            print(json.dumps(line, ensure_ascii=False))
     else:
         _print_lines(task, rows)
     if not all(answer["ok"] for answer in answers):
         raise typer.Exit(1)
 
 
+def check_files(app, how):
+    """An error, before a model is loaded, where its answers could not be kept.
+
+    Args:
+        app: an `App`. how: `How`.
+    """
+    task = app.task_for(app.Config())
+    if how.plot:
+        _check_ending("--plot", how.plot, _drawn_endings(task))
+    if how.to:
+        _check_ending("--to", how.to, task.writes)
+
+
+def _drawn_endings(task):
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    if task.draw is None:
+        return ()  # `draw` says what there is instead
+    pictures = [f".{name}" for name in FigureCanvasBase.get_supported_filetypes()]
+    return (*pictures, *(PAGES if task.page is not None else ()))
+
+
+def _check_ending(option, path, endings):
+    if endings and pathlib.Path(path).suffix.lower() not in endings:
+        *others, last = endings
+        raise UserError(
+            f"{option} expected a file with the ending {', '.join(others)} or {last}; "
+            f"received {path}."
+        )
+
+
+def _beside(given, answers):
+    """What stands beside the requests, by names that no answer has: else `given_NAME`.
+
+    Args:
+        given: list of dicts. answers: list of dicts, one each.
+    """
+    taken = {name for answer in answers for name in answer}
+    names = {}
+    for name in dict.fromkeys(name for others in given for name in others):
+        names[name] = name
+        while names[name] in taken:
+            names[name] = f"given_{names[name]}"
+        taken.add(names[name])
+    return [{names[k]: v for k, v in others.items()} for others in given]
+
+
 def _draw(loaded, requests, answers, path):
     """Into a file by its ending: .html, or what matplotlib writes."""
-    if path.lower().endswith((".html", ".htm")):
+    if path.lower().endswith(PAGES):
         write_text(path, loaded.page(requests, answers))
     else:
         loaded.draw(requests, answers).savefig(path)
 
 
 def _print_lines(task, rows):
-    for _, label, answer in rows:
-        name = f"{label}: " if label else ""
+    for _, label, _, answer in rows:
         if answer["ok"]:
+            name = f"{label}: " if label else ""
             print(f"{name}{task.show(answer)}")
         else:
-            print(f"{name}{answer['error']}", file=sys.stderr)
+            _print_error(label, answer)
+
+
+def _print_error(label, answer):
+    name = f"{label}: " if label else ""
+    print(f"{name}{answer['error']}", file=sys.stderr)
+
+
+def _print_failed(rows):
+    """A line for each row that has no answer, the first of many."""
+    failed = [(label, answer) for _, label, _, answer in rows if not answer["ok"]]
+    for label, answer in failed[:NAMED]:
+        _print_error(label, answer)
+    if len(failed) > NAMED:
+        print(f"and {len(failed) - NAMED} more without an answer", file=sys.stderr)
 
 
 def _stream(loaded, requests, labels, options):

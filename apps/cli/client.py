@@ -3,7 +3,7 @@
 import typer
 
 from ..core.errors import UserError
-from .answers import show_answers
+from .answers import check_files, show_answers
 from .loading import load_quietly
 from .options import (
     HELP,
@@ -63,6 +63,8 @@ def client(
     if stream and as_json:
         raise UserError("Expected --stream or --json, not both.")
     the_app = load_quietly(app)  # first: gRPC's messages import TensorFlow too
+    how = How(signature, as_json, table, to, sort, plot)
+    check_files(the_app, how)
     from ..core.served import Served
     from ..core.serving.client import Client
 
@@ -70,5 +72,4 @@ def client(
     served = Served(the_app, transport, version, label, streams=stream)
     if stream and served.task.stream_by_steps is None:
         raise UserError(f"{app} answers all at once: leave --stream out.")
-    how = How(signature, as_json, table, to, sort, plot)
     show_answers(served, words, options, how)

@@ -25,10 +25,21 @@ JSON_LINES = typer.Option(False, "--json", help="One JSON object per line.")
 SIGNATURE = typer.Option(
     "", help="Which question is asked; else serving_default, or what --plot draws."
 )
-TABLE = typer.Option("", metavar="FILE", help="Requests: a row each, by columns.")
-TO = typer.Option("", metavar="FILE", help="Write the answers: .csv, .tsv or .jsonl.")
+TABLE = typer.Option(
+    "",
+    metavar="FILE",
+    help="Requests: a row each, by columns that are called as the inputs.",
+)
+TO = typer.Option(
+    "",
+    metavar="FILE",
+    help="Write the answers: .csv, .tsv or .jsonl, with all columns of --table; one "
+    "that is called as a part of the answer becomes given_NAME.",
+)
 SORT = typer.Option("", metavar="FIGURE", help="The answers with the most of it first.")
-PLOT = typer.Option("", metavar="FILE", help="Draw the answers into this picture.")
+PLOT = typer.Option(
+    "", metavar="FILE", help="Draw the answers into this picture, as .png or .svg."
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import typer
 
-from .answers import show_answers
+from .answers import check_files, show_answers
 from .loading import load_quietly
 from .options import (
     HELP,
@@ -52,4 +52,6 @@ def predict(
     folder, words, options = split_run(app, context.args)
     check_given(app, words, table)
     how = How(signature, as_json, table, to, sort, plot)
-    show_answers(load_quietly(app).load(folder), words, options, how)
+    loaded = load_quietly(app)
+    check_files(loaded, how)
+    show_answers(loaded.load(folder), words, options, how)

@@ -9,6 +9,7 @@ cat.jpg "more/*.png" -       files, for the first input kind that reads files
 import dataclasses
 import pathlib
 import sys
+import typing
 
 from .. import REGISTRY, load_config_module
 from ..core.data import tables
@@ -26,6 +27,19 @@ class Words:
 
     plain: list
     values: dict
+
+
+class Asked(typing.NamedTuple):
+    """Requests, and what is known of them besides; lists of one length.
+
+    requests: dicts, a value per kind. labels: str, what to call each on a terminal, ""
+    where there is no name. given: dicts, what stands beside them where they come from:
+    the other columns of a table, the `name` of a record in a file.
+    """
+
+    requests: list
+    labels: list
+    given: list
 
 
 def kinds_of(app, every=True):
@@ -86,15 +100,11 @@ def part_kinds(app, arguments):
 
 
 def read_requests(kinds, words, table=""):
-    """The requests that the words name, and what to call each.
+    """The requests that the words name: `Asked`.
 
     Args:
         kinds: name -> Kind, of the signature that is asked.
         words: `Words`. table: a file of rows, or "".
-
-    Returns:
-        requests: list of dicts, a value per kind; labels: list of str, "" where there
-        is no name.
 
     Raises:
         UserError: a kind has no value, or the kinds have different numbers of values.
@@ -137,7 +147,15 @@ def read_requests(kinds, words, table=""):
         dict(zip(columns, row, strict=True))
         for row in zip(*columns.values(), strict=True)
     ]
-    return requests, labels or [""] * rows
+    given = [_names_in(kinds, request) for request in requests]
+    return Asked(requests, labels or [""] * rows, given)
+
+
+def _names_in(kinds, request):
+    """What the files call the parts of a request: dict, empty where they do not."""
+    names = (kind.name_of(request[part]) for part, kind in kinds.items())
+    name = next(filter(None, names), "")
+    return {"name": name} if name else {}
 
 
 def _kind_of_files(kinds, columns, words):
@@ -190,20 +208,23 @@ def _matching(word):
 
 
 def read_table(kinds, path):
-    """A request per row of a table with a column per kind; paths are relative to it."""
+    """A request per row of a table with a column per kind, `Asked`; paths are relative
+    to the table."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(
             f"--table expected a .csv, .tsv or .jsonl file; found no {path}."
         )
-    wanted = {flag_of(name): name for name in kinds}
-    requests, labels = [], []
+    wanted = {f"called so, for the input {flag_of(name)}": name for name in kinds}
+    asked = Asked([], [], [])
     for record in tables.read(path, wanted):
         if record.error:
             raise UserError(f"{record.where}: {record.error}.")
         request = {}
         for name, kind in kinds.items():
             request[name] = kind.from_cell(record.values[name], path.parent)
-        requests.append(request)
-        labels.append(record.where)
-    return requests, labels
+        others = {k: v for k, v in record.values.items() if k not in kinds}
+        asked.requests.append(request)
+        asked.labels.append(record.where)
+        asked.given.append(others)
+    return asked

@@ -153,8 +153,11 @@ def splits_of(task, rows, test, groups):
     others = [row for row in range(len(rows)) if row not in tested]
     if task.config.rounds == 1:
         return Splits(taken(rows, others), taken(rows, []), taken(rows, test))
-    shares = "/".join([*task.config.split.split("/")[:2], "0"])
-    names = {row: splits.by_hash(shares, f"fold {groups[row]}") for row in others}
+    train, validation, _ = splits.percentages(task.config.split)
+    names = {
+        row: splits.by_shares(train, validation, 0, f"fold {groups[row]}")
+        for row in others
+    }
     if "train" not in names.values():
         raise UserError(f"--split={task.config.split} leaves a fold no training rows.")
     parts = [[r for r in others if names[r] == n] for n in ("train", "validation")]

@@ -34,6 +34,7 @@ class Dna(Classify):
     settings = config
     best = "accuracy"
     drawn = "mutate"
+    writes = (*Classify.writes, *data.FASTA)
 
     def read(self):
         return data.read(self.config)
@@ -228,10 +229,10 @@ class Dna(Classify):
             raise UserError("No sequence could be read, so there is nothing to draw.")
         return logo.figure(rows)
 
-    def write(self, path, kinds, requests, answers):
-        """As `Task.write`; `.fasta` and `.fa` get the class behind the name."""
+    def write(self, path, kinds, requests, answers, given):
+        """As `Task.write`; `.fasta`, `.fa` and `.fna` get the class behind the name."""
         if pathlib.Path(path).suffix.lower() not in data.FASTA:
-            super().write(path, kinds, requests, answers)
+            super().write(path, kinds, requests, answers, given)
             return
         kind, records = kinds["sequence"], []
         for i, (request, answer) in enumerate(zip(requests, answers, strict=True), 1):

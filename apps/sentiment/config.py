@@ -196,8 +196,10 @@ def kinds(config):
         ],
         alias="prompt",
         prepare=cut_by_jieba if config.tokenizer == "jieba" else None,
+        blank=False,
     )
     if not config.topic_column:
         return {"text": text}
     about = "what the text is about, where the run has --topic-column"
-    return {"text": text, "topic": Text(["staff", "view"], help=about)}
+    topic = Text(["staff", "view"], help=about, blank=False)
+    return {"text": text, "topic": topic}

@@ -10,8 +10,8 @@
   numbers as -1, 0, 1, two of them or more; `.tsv` has no quoting; `--split-column`
   names a column with train, val or test, `--topic-column` one with what a text is
   about, `--label-separator` what stands between labels where a text has several;
-- a `.txt` file with lines `__label__good the text`, as fastText has them (of several
-  labels: `--label-separator "|"`);
+- a `.txt` file with lines `__label__good the text`, as fastText has them (with several
+  labels in a line: `--label-separator "|"`);
 - a folder with a folder of `.txt` files per label.
 """
 
@@ -31,7 +31,7 @@ def read(config):
     return labelled.read_splits(
         config,
         topic if config.topic_column else {},
-        no_label=bool(config.label_separator),
+        config.label_separator,
     )
 
 

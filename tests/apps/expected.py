@@ -169,7 +169,13 @@ def sentiment_bad(good):
 
 def sentiment_judge_bad(outputs, row):
     """Labelled all the same: every text has its likeliest label, where that is likely
-    enough; the attention is on the tokens that were read."""
+    enough; the attention is on the tokens that were read. Of a blank text nothing is
+    said."""
+    if not outputs["ok"][row]:
+        assert outputs["label"][row] == b"" and outputs["score"][row] == 0
+        assert not outputs["probabilities"][row].any()
+        assert not outputs["tokens"][row].any()
+        return
     probabilities = outputs["probabilities"][row]
     assert probabilities.sum() == pytest.approx(1)
     assert outputs["score"][row] == probabilities.max()
@@ -277,6 +283,7 @@ class Expected:
         `predict` takes.
     bad: function (good requests) -> bad ones, likewise.
     judge_bad: function (outputs, row) that asserts the defined answer to a bad one.
+    blank: whether a text of white space, or none at all, is answered.
     """
 
     parameters: int
@@ -286,6 +293,7 @@ class Expected:
     requests: typing.Callable
     bad: typing.Callable
     judge_bad: typing.Callable
+    blank: bool = True
 
 
 CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
@@ -350,6 +358,7 @@ EXPECTED = {
         requests=sentiment_requests,
         bad=sentiment_bad,
         judge_bad=sentiment_judge_bad,
+        blank=False,
     ),
     "dna": Expected(
         parameters=8_187,

@@ -27,19 +27,21 @@ ANSWER = "an answer"
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """What happens to a text. A signature always answers: to it all bytes are text.
+    """What happens to a text. A signature answers: to it all bytes are text.
 
     says: what `saccade predict` says to a file that holds it, ANSWER or an error.
+    blank: whether it is empty, or white space: an app may refuse it, see `Expected`.
     """
 
     content: bytes
     says: str = ANSWER
+    blank: bool = False
 
 
 TEXTS = {
-    "empty": Text(b"", "text is empty"),
-    "white space": Text(b" \t\n \r\n", "is empty"),
-    "ideographic spaces": Text("\u3000\u2003\u00a0".encode(), "is empty"),
+    "empty": Text(b"", "text is empty", True),
+    "white space": Text(b" \t\n \r\n", "is empty", True),
+    "ideographic spaces": Text("\u3000\u2003\u00a0".encode(), "is empty", True),
     "a megabyte": Text(b"a " * 500_000),
     "a megabyte in one word": Text(b"a" * 1_000_000),
     "no UTF-8": Text(b"\xff\xfe\xc3(", "line 1: byte 0xff is no UTF-8"),
@@ -253,6 +255,9 @@ def test_signatures_define_every_answer_and_neighbours_are_right(
         if signature != "serving_default":
             continue
         for row, case in enumerate(table):
+            if type(table[case]) is Text:
+                refused = table[case].blank and not expected.blank
+                assert together["ok"][row] == (not refused), case
             # To texts it is said what the answer is, good or bad.
             if not getattr(table[case], "ok", False):
                 expected.judge_bad(together, row)
@@ -420,19 +425,23 @@ PROMPTS = {
 }
 
 
-def test_prompts_on_the_command_line(raw, predict):
+def test_prompts_on_the_command_line(expected, raw, predict):
     if raw != "text":
         done = predict("--prompt", "hello")
         assert isinstance(done.exception, UserError)
         assert "expected a known option, received '--prompt'" in str(done.exception)
         return
     for case, prompt in PROMPTS.items():
+        refused = not (prompt.strip() or expected.blank)
         done = predict("--prompt", prompt)
-        assert done.exit_code == 0, f"{case}: {done.exception!r}"
-        assert json.loads(done.stdout)["ok"], case
+        assert done.exit_code == int(refused), f"{case}: {done.exception!r}"
+        answer = json.loads(done.stdout)
+        assert answer["ok"] == (not refused), case
+        if refused:
+            assert "the text is empty or white space" in answer["error"], case
 
 
-def test_standard_input(raw, predict, tmp_path):
+def test_standard_input(expected, raw, predict, tmp_path):
     """Texts are read from it; where files are read, their names."""
     done = predict("-", input=b"\xff\xfe\n")
     if raw == "text":
@@ -440,7 +449,8 @@ def test_standard_input(raw, predict, tmp_path):
         assert "Standard input is no UTF-8" in str(done.exception)
         for content in (b"", b"a\0b", "😀".encode()):
             done = predict("-", input=content)
-            assert done.exit_code == 0, repr(done.exception)
+            refused = not (content or expected.blank)
+            assert done.exit_code == int(refused), repr(done.exception)
     else:
         assert isinstance(done.exception, SystemExit | UserError), repr(done.exception)
         assert done.exit_code == 1

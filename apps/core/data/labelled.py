@@ -2,6 +2,7 @@
 every line of a file as fastText has it (.txt, `__label__good the text`); or in every
 file of a folder per label (good/*.txt, bad/*.txt)."""
 
+import logging
 import re
 
 from ..errors import UserError
@@ -13,12 +14,15 @@ from .rows import Examples, Row, Splits
 from .sieve import sift
 from .texts import read_or_why
 
+log = logging.getLogger("saccade")
+
 EXAMPLE = "A table reviews.csv with the columns text and label will do."
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+NAMED = 5  # files at most, in the warning of those that are not read
 FASTTEXT = re.compile(r"\s*((?:__label__\S+\s+)+)(\S.*)")
 
 
-def read_splits(config, further=None, no_label=False):
+def read_splits(config, further=None, separator=""):
     """The texts that `config.data` names, in three splits with the columns `text` and
     `label`, both str.
 
@@ -30,14 +34,15 @@ def read_splits(config, further=None, no_label=False):
         config: with `data`, `text_column`, `label_column`, `split_column`, `split`,
             `skip_bad` and `bad_at_most`.
         further: columns with other texts: name -> (option, column).
-        no_label: whether a cell of labels may be empty.
+        separator: what stands between the labels of a cell, which may then have several
+            or none.
 
     Raises:
         UserError: there is no such table or column, a row is bad (see `sieve.sift`),
             or none is left to learn from.
     """
     further = further or {}
-    rows = read_rows(config, further, no_label)
+    rows = read_rows(config, further, separator)
     return split_rows(config, rows, "text", "rows")
 
 
@@ -67,25 +72,39 @@ def split_rows(config, rows, key, what):
     return Splits(*(Examples.from_rows(part, shared) for part in parts.values()))
 
 
-def read_rows(config, further, no_label):
+def read_rows(config, further, separator):
     """All rows, also the bad ones: list of `Row`."""
     folders = _label_folders(config.data)
     if folders:
+        _no_columns(config, further, f"the folder {config.data} has no columns")
+        _warn_of_unread(path_of(config.data), folders)
         rows = _rows_of_folders(folders)
     else:
         endings = (*manifest.TABLES, ".txt")
         path = manifest.find_file(
             config.data, endings, (), EXAMPLE, "labelled texts", made=""
         )
-        rows = _rows_of_file(config, path, further, no_label)
+        rows = _rows_of_file(config, path, further, separator)
     if not rows:
         raise UserError(f"{config.data}: expected at least one row, found none.")
     return rows
 
 
-def _rows_of_file(config, path, further, no_label):
+def _no_columns(config, further, why):
+    """An error where an option names a column all the same."""
+    options = [option for option, _ in further.values()]
+    options += ["--split-column"] if config.split_column else []
+    if options:
+        raise UserError(
+            f"{options[0]} expected a table (.csv, .tsv, .jsonl); {why}. Leave the "
+            "option out, or make a table of it."
+        )
+
+
+def _rows_of_file(config, path, further, separator):
     if path.suffix.lower() == ".txt":
-        return _rows_of_fasttext(path)
+        _no_columns(config, further, f"{path} has lines __label__NAME and no columns")
+        return _rows_of_fasttext(path, separator)
     wanted = {
         "--text-column": ("text", config.text_column),
         "--label-column": ("label", config.label_column),
@@ -97,7 +116,7 @@ def _rows_of_file(config, path, further, no_label):
         path, {option: column for option, (_, column) in wanted.items()}
     )
     columns = dict(wanted.values())
-    return [_row(columns, record, no_label) for record in records]
+    return [_row(columns, record, bool(separator)) for record in records]
 
 
 def _row(columns, record, no_label):
@@ -117,8 +136,9 @@ def _row(columns, record, no_label):
     return Row(record.where, values | {"label": str(label).strip()}, split)
 
 
-def _rows_of_fasttext(path):
-    """Lines `__label__a __label__b the text`; the labels stand with a | between."""
+def _rows_of_fasttext(path, separator):
+    """Lines `__label__a __label__b the text`; the labels stand with the separator
+    between, without which there may be one only."""
     rows = []
     for number, line in enumerate(read_utf8(path).splitlines(), 1):
         if not line.strip():
@@ -128,10 +148,15 @@ def _rows_of_fasttext(path):
             error = f"expected __label__NAME and a text, received {line[:60]!r}"
             rows.append(Row(where, error=error))
             continue
-        labels = (word.removeprefix("__label__") for word in found[1].split())
-        text = found[2].strip()
-        values = {"text": text, "label": "|".join(labels)}
-        rows.append(Row(where, values, error=_text_error(text)))
+        labels = [word.removeprefix("__label__") for word in found[1].split()]
+        text, error = found[2].strip(), ""
+        if len(labels) > 1 and not separator:
+            error = (
+                f"expected one label, received {len(labels)}, {' and '.join(labels)}; "
+                'texts may have several with --label-separator "|"'
+            )
+        values = {"text": text, "label": separator.join(labels)}
+        rows.append(Row(where, values, error=error or _text_error(text)))
     return rows
 
 
@@ -152,10 +177,34 @@ def _rows_of_folders(folders):
     for folder in folders:
         for file in sorted(folder.glob("*.txt")):
             text, error = read_or_why(file)
-            error = error.removeprefix(str(file)).strip(" .:")  # `where` names it
+            where, error = str(file), error.removeprefix(str(file)).strip(" .:")
+            if error.startswith(", line "):
+                line, _, error = error.partition(": ")
+                where += line
             values = {"text": text.strip(), "label": folder.name}
-            rows.append(Row(str(file), values, error=error or _text_error(text)))
+            rows.append(Row(where, values, error=error or _text_error(text)))
     return rows
+
+
+def _warn_of_unread(path, folders):
+    """A warning of what lies in a folder of labels and is no text of one."""
+    read, unread = {file for f in folders for file in f.glob("*.txt")}, []
+    for found in sorted(path.rglob("*")):
+        if any(part.startswith(".") for part in found.relative_to(path).parts):
+            continue
+        name = str(found.relative_to(path))
+        if found.is_file() and found not in read:
+            unread.append(name)
+        elif found.is_dir() and found.parent == path and found not in folders:
+            unread.append(f"{name}/, which holds no .txt")
+    if unread:
+        more = f" and {len(unread) - NAMED} more" if len(unread) > NAMED else ""
+        log.warning(
+            "%s: a label is the name of a folder of .txt files; left out %s%s.",
+            path,
+            ", ".join(unread[:NAMED]),
+            more,
+        )
 
 
 def _text_error(text):

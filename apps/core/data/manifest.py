@@ -9,7 +9,7 @@ from .places import path_of
 from .rows import Examples, Row, Splits
 from .sieve import sift
 
-TABLES = (".csv", ".tsv", ".jsonl")
+TABLES = tables.ENDINGS
 
 
 def find_file(data, endings, names, example, what="captions", made="tfds:NAME"):

@@ -28,6 +28,25 @@ def split_of(name, shares, key):
     return NAMES[name.strip().lower()] if name is not None else by_hash(shares, key)
 
 
+def percentages(shares):
+    """ "90/5/5" as three floats.
+
+    Raises:
+        UserError: it is anything else than three percentages that sum to 100.
+    """
+    try:
+        train, validation, test = (float(share) for share in shares.split("/"))
+        hundred = abs(train + validation + test - 100) < 1e-6
+        if not (hundred and train > 0 and validation >= 0 and test >= 0):
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            "--split expected three percentages that sum to 100, the first above 0, as "
+            f"in 80/10/10; received {shares!r}."
+        ) from None
+    return train, validation, test
+
+
 def by_hash(shares, key):
     """train, validation or test for a key, as "90/5/5" divides them: the same whatever
     else is in the data.
@@ -35,14 +54,11 @@ def by_hash(shares, key):
     Raises:
         UserError: `shares` are not three percentages.
     """
-    try:
-        train, validation, test = (float(share) for share in shares.split("/"))
-        if train <= 0 or validation < 0 or test < 0:
-            raise ValueError
-    except ValueError:
-        raise UserError(
-            f"--split expected three percentages like 90/5/5, received {shares!r}."
-        ) from None
+    return by_shares(*percentages(shares), key)
+
+
+def by_shares(train, validation, test, key):
+    """As `by_hash`, of three numbers, of whatever sum."""
     position = hash_of(key) % 10_000 / 10_000 * (train + validation + test)
     if position < train:
         return "train"

@@ -27,6 +27,8 @@ from ..errors import UserError
 from ..files.whole import write_text
 from .encodings import read_utf8
 
+ENDINGS = (".csv", ".tsv", ".jsonl")  # of what is read and written
+
 
 class Record(typing.NamedTuple):
     """One row of a table."""
@@ -107,7 +109,7 @@ def write(path, rows):
         UserError: another ending.
     """
     ending = pathlib.Path(path).suffix.lower()
-    if ending not in (".csv", ".tsv", ".jsonl"):
+    if ending not in ENDINGS:
         raise UserError(
             f"Expected the ending .csv, .tsv or .jsonl for a table; received {path}."
         )
@@ -144,6 +146,7 @@ def _with_header(path, wanted, rows):
     number, columns, error = next(rows, (0, [], ""))
     if number and not error:
         error = _missing(wanted, columns)
+        error += error and _other_mark(columns)
     if error:
         raise UserError(f"{path}, line {number}: {error}.")
     for number, cells, error in rows:
@@ -165,6 +168,19 @@ def _missing(wanted, columns):
     return (
         f"expected a column {' and a column '.join(missing)}; the columns are: "
         f"{', '.join(columns)}"
+    )
+
+
+def _other_mark(columns):
+    """What to say of a header that is one cell, where its cells stand between marks of
+    another form of table, or ""."""
+    marks = {",": "commas", ";": "semicolons", "\t": "tabs"}
+    found = [name for mark, name in marks.items() if mark in columns[0]]
+    if len(columns) > 1 or not found:
+        return ""
+    return (
+        f". The header has {' and '.join(found)}, where a .csv has commas between its "
+        "columns and a .tsv tabs"
     )
 
 

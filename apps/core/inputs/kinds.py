@@ -14,6 +14,9 @@ import typing
 
 from ..errors import UserError
 
+BLANK = "the text is empty or white space; expected at least one character"
+WHITE_SPACE = r"[\s\v\x1c-\x1f\x{85}\pZ]*"  # what str.strip takes off
+
 
 class Kind:
     """The base of all kinds: what each of them must offer.
@@ -154,15 +157,20 @@ class Text(Kind):
         prepare: function (str) -> str for what no graph can do, as cutting Chinese into
             words; it must change nothing when it is used twice.
         help: as in `Kind`, where there is more to say.
+        blank: whether a text may be empty, or of white space alone.
     """
 
     files = True
     help = "a text; a plain word is a text file"
 
-    def __init__(self, examples, alias="", lines=False, prepare=None, help=""):
+    def __init__(
+        self, examples, alias="", lines=False, prepare=None, help="", blank=True
+    ):
         self._examples, self.alias = examples, alias
         self.help = help or self.help
-        self.lines, self.prepare = lines, prepare
+        self.lines, self.prepare, self.blank = lines, prepare, blank
+        if not blank:
+            self.refused = BLANK
 
     def values(self, path):
         path = pathlib.Path(path)
@@ -191,9 +199,11 @@ class Text(Kind):
         return value, ""
 
     def encode(self, value):
-        if isinstance(value, bytes) and not self.prepare:
-            return value, ""
         text, error = self.text(value)
+        if not (self.blank or error or text.strip()):
+            error = BLANK
+        if isinstance(value, bytes) and not self.prepare:
+            return value, error
         if self.prepare:
             text = self.prepare(text)
         # What is no character comes out as bytes that are no UTF-8: unknown ones.
@@ -209,7 +219,9 @@ class Text(Kind):
     def decode(self, text):
         import tensorflow as tf
 
-        return text, tf.fill(tf.shape(text), True)
+        if self.blank:
+            return text, tf.fill(tf.shape(text), True)
+        return text, ~tf.strings.regex_full_match(text, WHITE_SPACE)
 
     def column(self, values):
         import tensorflow as tf

@@ -279,4 +279,5 @@ def _read_columns(path):
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     names = list(rows[0]) if rows else []
-    return {name: [float(row[name]) for row in rows] for name in names}
+    # A round may lack a figure: an empty cell, a gap in its line.
+    return {name: [float(row[name] or "nan") for row in rows] for name in names}

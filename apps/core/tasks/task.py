@@ -55,6 +55,7 @@ class Task:
         in_words: the figures that a round's line shows: name -> how they are said.
         validated_at_most: examples that are validated after every round.
         drawn: the signature whose answers `draw` and `page` take.
+        writes: endings of files that `write` writes.
         compiled: what `serving_xla` compiles: True, all of `respond`; or a function in
             its place, see `Signature.compiled`.
     """
@@ -66,6 +67,7 @@ class Task:
     in_words: typing.ClassVar[dict[str, str]]
     validated_at_most = 500
     drawn = "serving_default"
+    writes = tables.ENDINGS
     compiled = True
 
     def __init_subclass__(cls, **kwargs):
@@ -228,18 +230,21 @@ class Task:
             parts.append(show(values[i]))
         return "; ".join(parts)
 
-    def write(self, path, kinds, requests, answers):
-        """Answers into a file: a table, a row each, of what the requests were and the
-        parts of the answers that fit into a cell.
+    def write(self, path, kinds, requests, answers, given):
+        """Answers into a file: a table, a row each, of what stood beside the requests,
+        what they were, and the parts of the answers that fit into a cell.
+
+        Args:
+            given: a dict per request, by names that neither it nor an answer has.
 
         Raises:
             UserError: the file has no ending of a table.
         """
         rows = []
-        for request, answer in zip(requests, answers, strict=True):
+        for request, answer, others in zip(requests, answers, given, strict=True):
             asked = {name: kinds[name].text_of(request[name]) for name in kinds}
             cells = {k: v for k, v in answer.items() if getattr(v, "ndim", 0) < 2}
-            rows.append(asked | cells)
+            rows.append(others | asked | cells)
         tables.write(path, rows)
 
     # What few need

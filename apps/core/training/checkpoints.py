@@ -140,9 +140,11 @@ class Rounds(keras.callbacks.Callback):
     def _write_history(self):
         if not self.history:
             return
+        # Some figures are of some rounds only, such as one that needs two classes.
+        names = list(dict.fromkeys(name for row in self.history for name in row))
         with replacing(self.folder / "history.csv") as temporary:
             with open(temporary, "w", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(self.history[0]))
+                writer = csv.DictWriter(file, names)
                 writer.writeheader()
                 writer.writerows(self.history)
 

@@ -1,5 +1,6 @@
 """What a trained dna model answers: where it looks, mutations, windows, pictures."""
 
+import csv
 import json
 import math
 
@@ -121,6 +122,15 @@ def test_a_file_on_the_command_line(run, tmp_path, monkeypatch):
     records = fasta.read(tmp_path / "b.fasta")
     assert [r.header for r in records] == ["one|promoter", "two|donor"]
     assert [r.sequence for r in records] == EXAMPLES
+    # As a table or as JSON: the name is a column.
+    done = predict(tmp_path / "a.fa", "--to", tmp_path / "b.csv")
+    assert "three: expected letters of bases" in done.stderr
+    rows = list(csv.DictReader((tmp_path / "b.csv").read_text().splitlines()))
+    assert list(rows[0])[:3] == ["name", "sequence", "label"]
+    assert [row["name"] for row in rows] == ["one", "two", "three"]
+    assert "received 'X' in place 3" in rows[2]["error"]
+    lines = predict(tmp_path / "a.fa", "--json").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["one", "two", "three"]
     done = predict("--sequence", EXAMPLES[0], "--json")
     answer = json.loads(done.stdout)
     assert answer["label"] == "promoter" and len(answer["saliency"]) == 60

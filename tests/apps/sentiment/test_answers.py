@@ -57,7 +57,7 @@ def test_variants_are_read_in_chunks():
 
 
 def test_an_explained_answer_is_the_answer(run):
-    texts = ["the room is not bad and the staff is good .", "bad .", ""]
+    texts = ["the room is not bad and the staff is good .", "bad .", "bad"]
     plain = run.predict(texts)
     for answer, told in zip(plain, run.predict(texts, "explain"), strict=True):
         assert told["label"] == answer["label"]
@@ -66,6 +66,14 @@ def test_an_explained_answer_is_the_answer(run):
             told["after"][last], answer["probabilities"], atol=1e-5
         )
         assert not np.any(told["after"][last + 1 :])
+
+
+def test_a_blank_text_has_no_verdict(run):
+    for signature in ("serving_default", "explain"):
+        blank, text = run.predict([" \n", "bad"], signature)
+        assert not blank["ok"] and blank["label"] == ""
+        assert "the text is empty or white space" in blank["error"]
+        assert text["ok"] and text["label"]
 
 
 def test_tokens_stand_where_they_say(run):

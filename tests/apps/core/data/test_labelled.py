@@ -49,32 +49,58 @@ def test_every_form_of_a_table(tmp_path, ending):
 def test_lines_of_fasttext(tmp_path):
     text = "__label__good the room\n\n  __label__bad __label__old a bed \n"
     path = write(tmp_path / "reviews.txt", text)
-    splits = labelled.read_splits(config(path, split="100/0/0"))
-    assert rows_of(splits) == [("a bed", "bad|old"), ("the room", "good")]
+    settings = config(path, split="100/0/0")
+    splits = labelled.read_splits(settings, separator="+")
+    assert rows_of(splits) == [("a bed", "bad+old"), ("the room", "good")]
+    with pytest.raises(UserError, match="line 3: .* 2, bad and old; .*--label-separat"):
+        labelled.read_splits(settings)
     for bad in ("no label", "__label__x", "__label__ x"):
         write(path, f"__label__good a\n{bad}\n")
         with pytest.raises(UserError, match="reviews.txt, line 2: expected __label__"):
             labelled.read_splits(config(path))
 
 
-def test_a_folder_per_label(tmp_path):
+def test_a_folder_per_label(tmp_path, caplog):
     for name, label in (("a", "good"), ("b", "good"), ("c", "bad")):
         (tmp_path / label).mkdir(exist_ok=True)
         write(tmp_path / label / f"{name}.txt", f"\ufefftext {name}\r\n")
+    assert not caplog.text
     (tmp_path / "empty").mkdir()
+    for name in ("notes.md", "good/a.doc", ".hidden", "empty/x", "bad/c", "bad/x"):
+        (tmp_path / name).write_text("x")
     splits = labelled.read_splits(config(tmp_path, split="100/0/0"))
     expected = [("text a", "good"), ("text b", "good"), ("text c", "bad")]
     assert rows_of(splits) == expected
+    left_out = "bad/c, bad/x, empty/, which holds no .txt, empty/x, good/a.doc and 1 mo"
+    assert f"a folder of .txt files; left out {left_out}" in caplog.text
     write(tmp_path / "bad" / "d.txt", " \n")
     with pytest.raises(UserError, match="bad/d.txt: is empty"):
         labelled.read_splits(config(tmp_path))
+    (tmp_path / "bad" / "d.txt").write_bytes(b"a\n\xff\n")
+    with pytest.raises(UserError, match="bad/d.txt, line 2: byte 0xff is no UTF-8"):
+        labelled.read_splits(config(tmp_path))
+
+
+def test_only_a_table_has_columns(tmp_path):
+    path = write(tmp_path / "t.txt", "__label__good the room\n")
+    topic = {"topic": ("--topic-column", "about")}
+    with pytest.raises(UserError, match="--topic-column expected a table .*t.txt has"):
+        labelled.read_splits(config(path), topic)
+    with pytest.raises(UserError, match="--split-column expected a table"):
+        labelled.read_splits(config(path, split_column="part"))
+    (tmp_path / "folders" / "good").mkdir(parents=True)
+    write(tmp_path / "folders" / "good" / "a.txt", "the room")
+    with pytest.raises(
+        UserError, match="--topic-column expected a table .*folders has"
+    ):
+        labelled.read_splits(config(tmp_path / "folders"), topic)
 
 
 def test_further_columns_and_rows_without_a_label(tmp_path):
     path = write(tmp_path / "t.csv", "text,label,about\na,x,bed\nb,,view\n")
     further = {"topic": ("--topic-column", "about")}
     settings = config(path, split="100/0/0")
-    found = labelled.read_splits(settings, further, no_label=True).train
+    found = labelled.read_splits(settings, further, "|").train
     assert sorted(zip(found["topic"], found["label"], strict=True)) == [
         ("bed", "x"),
         ("view", ""),
@@ -94,6 +120,13 @@ def test_a_row_goes_where_the_hash_of_its_text_says(tmp_path):
         texts = getattr(splits, name)["text"]
         assert texts and {by_hash("60/20/20", text) for text in texts} == {name}
     assert len(rows_of(splits)) == 160
+
+
+@pytest.mark.parametrize("split", ["80/10/20", "80/20", "0/50/50", "nan/0/0", "a/b/c"])
+def test_shares_are_three_percentages_that_sum_to_100(tmp_path, split):
+    path = write(tmp_path / "t.csv", "text,label\na,x\n")
+    with pytest.raises(UserError, match=f"--split expected three .*received '{split}'"):
+        labelled.read_splits(config(path, split=split))
 
 
 def test_the_first_of_a_file_sorted_by_label_are_of_all_labels(tmp_path):
@@ -122,6 +155,13 @@ BAD = {
     "half an emoji": ("t.jsonl", '{"text": "\\ud83d", "label": 1}', "expected a text"),
     "a column more": ("t.csv", "text,label\nok,a,b\n", "line 2: expected 2 columns"),
     "no column": ("t.csv", "review,label\nok,a\n", r"'text' \(--text-column\)"),
+    "semicolons": (
+        "t.csv",
+        "text;label\nok;a\n",
+        "columns are: text;label. The header has semicolons, where a .csv has commas",
+    ),
+    "tabs": ("t.csv", "text\tlabel\nok\ta\n", "The header has tabs, where a .csv"),
+    "commas": ("t.tsv", "text,label\nok,a\n", "The header has commas, where .* tabs"),
     "no rows": ("t.csv", "text,label\n", "t.csv: expected at least one row"),
     "another split": ("t.csv", "text,label,part\na,b,c\n", "line 2: .* 'c'"),
 }

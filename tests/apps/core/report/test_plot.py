@@ -153,6 +153,14 @@ def test_curves_pair_training_with_validation(tmp_path):
         figure.savefig(tmp_path / "curves.png")
 
 
+def test_a_round_without_a_figure_is_a_gap_in_its_line(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("round,loss,val_mcc\n1,3.0,\n2,2.0,0.5\n")
+    loss, mcc = plot.curves_figure(path).axes
+    assert loss.get_lines()[0].get_ydata().tolist() == [3.0, 2.0]
+    np.testing.assert_array_equal(mcc.get_lines()[0].get_ydata(), [np.nan, 0.5])
+
+
 def test_curves_of_nothing(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("round,loss\n")

@@ -4,6 +4,7 @@ This file is also the program that `test_kill_and_resume` kills: it trains in th
 folder that is its argument.
 """
 
+import csv
 import json
 import logging
 import pathlib
@@ -146,6 +147,18 @@ def test_the_best_weights_are_kept(uninterrupted):
     best = keras.models.load_model(folder / "model.keras", compile=False)
     assert_equal(model.get_weights(), best.get_weights())
     assert not np.array_equal(model.get_weights()[0], state[0])
+
+
+def test_a_figure_may_come_in_some_rounds_only(tmp_path):
+    figures = iter([{}, {"val_mcc": 0.5}, {}])
+
+    def score():
+        return {"val_score": 0.0, **next(figures)}
+
+    loop.train(build(), batches, STEPS, 3, tmp_path, score)
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
+    assert [row["val_mcc"] for row in rows] == ["", "0.5", ""]
+    assert [row["val_score"] for row in rows] == ["0.0"] * 3
 
 
 def test_a_part_that_only_training_has(tmp_path):
