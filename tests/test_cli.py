@@ -240,6 +240,16 @@ def test_evaluate_takes_a_run_and_options_of_an_answer(saccade, tmp_path):
     assert json.loads(done.stdout)["decode"] == "greedy"
 
 
+def test_of_figures_of_many_labels_the_first_are_shown(saccade, monkeypatch):
+    confusion = {f"<{i}>": {"right": 1} for i in range(23)}
+    monkeypatch.setattr(FakeRun, "metrics", {"confusion": confusion})
+    shown = saccade("evaluate", "captioning").output
+    assert "<19>" in shown and "<20>" not in shown
+    assert "and 3 more, see --json of `saccade evaluate`" in shown
+    whole = json.loads(saccade("evaluate", "captioning", "--json").stdout)
+    assert whole["confusion"] == confusion
+
+
 def test_export_takes_a_run_a_folder_and_labels(saccade):
     done = saccade("export", "captioning", "--to", "there", "--labels", "a, b")
     assert FakeRun.received == ("there", ["a", "b"])

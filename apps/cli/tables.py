@@ -5,6 +5,8 @@ from rich.table import Table
 
 from ..core.settings.command_line import flag_of, help_rows
 
+SHOWN = 20  # rows and columns at most, of figures by label
+
 console = Console()
 
 
@@ -33,10 +35,13 @@ def _show_dicts(figures):
         if not isinstance(rows, dict):
             continue
         columns = dict.fromkeys(column for row in rows.values() for column in row)
+        columns = list(columns)[:SHOWN]
         table = Table(name, *map(str, columns), box=None)
-        for row, cells in rows.items():
+        for row, cells in list(rows.items())[:SHOWN]:
             table.add_row(row, *(_shown(cells.get(column, "")) for column in columns))
         console.print(table)
+        if len(rows) > SHOWN:
+            print(f"and {len(rows) - SHOWN} more, see --json of `saccade evaluate`")
 
 
 def show_folds(figures):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import typing
@@ -19,6 +20,8 @@ from .tasks.task import checked_options, example_requests
 
 if typing.TYPE_CHECKING:
     from .app import App
+
+log = logging.getLogger("saccade")
 
 
 @dataclasses.dataclass
@@ -81,6 +84,8 @@ class Run:
     def measure(self, examples, **options):
         """As `evaluate`, of examples, and the run's folder stays as it is."""
         options = checked_options(self.task, options)
+        if remark := self.task.remark(examples):
+            log.warning("%s", remark)
         return self.task.evaluate(self.answerer, examples, options)
 
     def cross_validate(self, folds, group="", data=None, **options):

@@ -3,8 +3,10 @@
 import numpy as np
 
 from ..core.inputs.sequence import TABLE
+from ..core.report.metrics import many_labels
 
 
+@many_labels()
 def of_labels(answers, references, labels):
     """Scores of answers with `label` and `probabilities`.
 
@@ -72,6 +74,7 @@ def on_motif(answers, planted):
     }
 
 
+@many_labels()
 def naive_bayes(train, test):
     """The accuracy, in percent, of naive Bayes with the letter at every place as its
     features; None where sequences differ in length."""

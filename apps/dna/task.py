@@ -1,6 +1,5 @@
 """The task of dna: a sequence goes in, its class comes out, and which bases decide."""
 
-import collections
 import dataclasses
 import pathlib
 
@@ -204,6 +203,10 @@ class Dna(Classify):
         return super().readable(request, row)
 
     def show(self, answer):
+        """In a line; of `mutate` with the mutations that change most, of `scan` the
+        surest windows."""
+        if "effect" in answer:
+            return f"{super().show(answer)}; {strongest_mutations(answer)}"
         if "windows" not in answer:
             return super().show(answer)
         labels, score = np.array(answer["label"]), answer["score"]
@@ -223,7 +226,7 @@ class Dna(Classify):
             if "effect" not in answer:
                 raise UserError("--plot draws what --signature mutate answers.")
             value = request["sequence"] if isinstance(request, dict) else request
-            title = f"{kind.name_of(value)} {self.show(answer)}".strip()
+            title = f"{kind.name_of(value)} {super().show(answer)}".strip()
             rows.append((kind.letters(value)[0], answer, title))
         if not rows:
             raise UserError("No sequence could be read, so there is nothing to draw.")
@@ -259,7 +262,6 @@ class Dna(Classify):
 
     def describe(self, splits):
         train, test = splits.train, splits.test
-        counts = collections.Counter(train["label"])
         every = [
             pair
             for part in (train, splits.validation, test)
@@ -269,7 +271,7 @@ class Dna(Classify):
         different = len({sequence for sequence, _ in every})
         facts = {
             "lies in": lies_in(self.config, builtin="made by every command"),
-            "labels": ", ".join(f"{c} {counts[c]}" for c in self.assets.labels),
+            "labels in training": self.labels_shown(train),
             "bases": f"{min(lengths)} to {max(lengths)} a sequence",
             "different sequences": f"{different} of {len(every)}, "
             f"{len(set(every)) - different} with several labels",
@@ -312,6 +314,19 @@ def log_odds(log_p, labels):
     is_label = tf.one_hot(labels, tf.shape(log_p)[1], True, False, dtype=tf.bool)
     others = tf.reduce_logsumexp(tf.where(is_label, -1e9, log_p), axis=-1)
     return tf.gather(log_p, labels, batch_dims=1) - others
+
+
+def strongest_mutations(answer, most=3):
+    """Of an answer of `mutate`, the mutations whose effect is the greatest, whatever
+    its sign, one a base, for people."""
+    effect = np.array(answer["effect"])  # (bases, 4)
+    best = np.abs(effect).argmax(axis=1)
+    sizes = np.abs(effect).max(axis=1)
+    named = [
+        f"base {i + 1} as {answer['bases'][best[i]]} {effect[i, best[i]]:+.2f}"
+        for i in np.argsort(-sizes, kind="stable")[:most]
+    ]
+    return f"the strongest mutations: {', '.join(named)}"
 
 
 def at_once(width):

@@ -71,6 +71,18 @@ def log_odds(probabilities):
     return tf.math.log((probabilities + tiny) / (1 - probabilities + tiny))
 
 
+def strongest(answer, most=3):
+    """The tokens with the greatest occlusion, whatever its sign, for people.
+
+    Args:
+        answer: of the signature `explain`. most: tokens at most.
+    """
+    words = [i for i, end in enumerate(answer["end"]) if end > answer["start"][i]]
+    values = answer["occlusion"]
+    words.sort(key=lambda i: -abs(values[i]))
+    return ", ".join(f"{answer['tokens'][i]} {values[i]:+.2f}" for i in words[:most])
+
+
 def panels(text, answer, title):
     """Three panels of `plot.coloured_text`: a text by attention, by occlusion, and by
     what the verdict is so far.

@@ -1,6 +1,5 @@
 """The task of sentiment: a text goes in, its label comes out."""
 
-import collections
 import dataclasses
 
 import numpy as np
@@ -9,6 +8,7 @@ import tensorflow as tf
 from ..core.data.places import lies_in
 from ..core.inputs.tokenizer import learn_tokenizer
 from ..core.report import html, plot
+from ..core.report.metrics import many_labels
 from ..core.tasks.classify import Classes, Classify, for_members
 from ..core.tasks.signatures import Signature
 from ..core.training import batches
@@ -167,20 +167,24 @@ class Sentiment(Classify):
             panel
             for text, answer in zip(texts, answers, strict=True)
             if answer["ok"]
-            for panel in explain.panels(text, answer, self.show(answer))
+            for panel in explain.panels(text, answer, Classify.show(self, answer))
         ]
 
     # For people
 
+    def show(self, answer):
+        """The verdict, and of `explain` the tokens that count most, with their
+        occlusion: above 0 where they speak for it."""
+        line = super().show(answer)
+        if "occlusion" not in answer:
+            return line
+        return f"{line}; what counts most: {explain.strongest(answer)}"
+
     def describe(self, splits):
         train, test, assets = splits.train, splits.test, self.assets
-        counts = collections.Counter(
-            label for cell in train["label"] for label in self.labels_of(cell)
-        )
-        named = [f"{label} ({counts[label]})" for label in assets.labels]
         facts = {
             "lies in": lies_in(self.config, builtin="made by every command"),
-            "labels": ", ".join(named),
+            "labels in training": self.labels_shown(train),
             "tokens": len(assets.tokenizer.own),
             "longest text": f"{self.config.max_length - 1} tokens",
         }
@@ -188,6 +192,7 @@ class Sentiment(Classify):
             facts["bag of words"] = f"{self.bag_of_words(train, test):.1f} % accuracy"
         return facts
 
+    @many_labels()
     def bag_of_words(self, train, test):
         """The accuracy on `test`, in percent, of a logistic regression on counts: of
         who knows the words of a text and not their order."""

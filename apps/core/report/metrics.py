@@ -1,7 +1,9 @@
 """Scores: of sentences, thin over sacrebleu, and CIDEr-D; of labels."""
 
 import collections
+import contextlib
 import math
+import warnings
 
 import numpy as np
 import sacrebleu
@@ -114,6 +116,17 @@ def _norm(vector):
 BINS = 10  # of scores, for the calibration error
 
 
+@contextlib.contextmanager
+def many_labels():
+    """Without scikit-learn's warning that labels might be numbers to be predicted: they
+    are labels, however many there are."""
+    with warnings.catch_warnings():
+        many = "The number of unique classes is greater than 50%"
+        warnings.filterwarnings("ignore", many, UserWarning)
+        yield
+
+
+@many_labels()
 def label_metrics(labels, references, scores):
     """Scores of labels, one per example, in percent; thin over scikit-learn.
 

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import itertools
 import json
+import logging
 import typing
 
 import numpy as np
@@ -16,6 +17,11 @@ from ..report.metrics import label_metrics
 from ..settings.json_text import read_json
 from ..training.losses import TokenLoss
 from .task import Pairs, Task
+
+log = logging.getLogger("saccade")
+
+SHOWN = 20  # labels that people are shown at most
+NAMED = 5  # labels at most, in a warning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +88,28 @@ class Classify(Task):
 
     def learn(self, train):
         """The labels; a task of texts learns its tokenizer besides."""
-        cells = map(self.labels_of, train[self.references])
-        return self.bound(assets=Classes(labels_in(itertools.chain(*cells))))
+        counts, rows = self.counted(train), len(train)
+        if rows >= SHOWN and len(counts) > rows / 2:
+            log.warning(
+                "There are %d labels in %d rows of the training split, most of them in "
+                "one row only. Is --label-column the column of the labels?",
+                len(counts),
+                rows,
+            )
+        return self.bound(assets=Classes(labels_in(counts)))
+
+    def counted(self, examples):
+        """How often each label occurs in examples: `collections.Counter`."""
+        cells = map(self.labels_of, examples[self.references])
+        return collections.Counter(itertools.chain(*cells))
+
+    def labels_shown(self, train):
+        """The labels with how often they occur in the training split, for people."""
+        counts = self.counted(train)
+        some = self.assets.labels[:SHOWN]
+        named = [f"{label} ({counts[label]})" for label in some]
+        more = len(self.assets.labels) - len(some)
+        return ", ".join(named) + (f" and {more} more" if more else "")
 
     def labels_of(self, cell):
         """The labels that a cell of the data holds: list of str."""
@@ -135,6 +161,24 @@ class Classify(Task):
         """What is answered: string (batch,)."""
         return tf.gather(self.assets.labels, tf.argmax(probabilities, axis=-1))
 
+    def remark(self, examples):
+        """Which labels of examples the model does not know."""
+        counts = self.counted(examples)
+        unknown = [
+            (label, count)
+            for label, count in counts.most_common()
+            if label not in self.assets.labels
+        ]
+        if not unknown:
+            return ""
+        named = ", ".join(f"{label!r} ({count})" for label, count in unknown[:NAMED])
+        if len(unknown) > NAMED:
+            named += f" and {len(unknown) - NAMED} more"
+        return (
+            f"Of {len(examples)} examples some have labels that were not in training, "
+            f"and no answer can be right there: {named}."
+        )
+
     def measure(self, answers, examples):
         """Figures of labels, see `label_metrics`.
 
@@ -157,4 +201,4 @@ class Classify(Task):
         )
 
     def show(self, answer):
-        return f"{answer['label']}  ({answer['score']:.2f})"
+        return f"{answer['label'] or 'no label'}  ({answer['score']:.2f})"

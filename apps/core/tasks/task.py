@@ -189,6 +189,10 @@ class Task:
         given = answerer.answers(some.requests(self.kinds()), options=options)
         return self.measure(given, some)
 
+    def remark(self, examples):
+        """What to say of examples before they are measured, or ""."""
+        return ""
+
     def rank(self, figures):
         """By which figure rounds are compared: the higher the better."""
         sign = -1 if self.best.startswith("-") else 1

@@ -100,6 +100,15 @@ def test_a_long_sequence_is_scanned(run):
     assert sparse["label"][2] == "donor"
 
 
+def test_the_strongest_mutations_are_shown(run):
+    effect = np.zeros((4, 4))
+    effect[2, 3], effect[2, 1], effect[0, 0] = -2.5, 2.0, 1.0
+    answer = {"label": "donor", "score": 0.9, "bases": [*"ACGT"], "effect": effect}
+    shown = run.task.show(answer)
+    assert shown.startswith("donor  (0.90); the strongest mutations: base 3 as T -2.50")
+    assert "-2.50, base 1 as A +1.00, base 2 as" in shown
+
+
 def test_a_file_on_the_command_line(run, tmp_path, monkeypatch):
     monkeypatch.setattr(type(run.app), "load", lambda app, path: run)
     (tmp_path / "a.fa").write_text(

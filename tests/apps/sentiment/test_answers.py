@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from saccade.apps.char_lm import APP as CHAR_LM
+from saccade.apps.core.data.rows import Examples
 from saccade.apps.core.errors import ConfigError, UserError
 from saccade.apps.core.report import html, plot
 from saccade.apps.sentiment import APP, explain
@@ -66,6 +67,25 @@ def test_an_explained_answer_is_the_answer(run):
             told["after"][last], answer["probabilities"], atol=1e-5
         )
         assert not np.any(told["after"][last + 1 :])
+
+
+def test_an_explained_answer_shows_the_words_that_count_most(run):
+    (answer,) = run.predict(["the room is not bad ."], "explain")
+    occlusion = dict(zip(answer["tokens"], answer["occlusion"], strict=True))
+    del occlusion["<end>"]
+    words = sorted(occlusion, key=lambda word: -abs(occlusion[word]))[:3]
+    expected = ", ".join(f"{word} {occlusion[word]:+.2f}" for word in words)
+    plain = f"{answer['label']}  ({answer['score']:.2f})"
+    assert run.task.show(answer) == f"{plain}; what counts most: {expected}"
+    panels = run.task.panels([{"text": "the room is not bad ."}], [answer])
+    assert panels[0][0].startswith(f"{plain}: ")
+
+
+def test_labels_that_the_run_does_not_know_are_named(run, caplog):
+    figures = run.measure(Examples(text=["bad", "nice"], label=["negative", "odd"]))
+    assert figures["accuracy"] <= 50
+    assert "labels that were not in training" in caplog.text
+    assert "right there: 'odd' (1)." in caplog.text
 
 
 def test_a_blank_text_has_no_verdict(run):

@@ -164,3 +164,9 @@ def test_where_a_label_is_missing():
 def test_scores_of_labels_need_labels():
     with pytest.raises(ValueError, match="as many labels and scores as references"):
         label_metrics(["a"], [], [1.0])
+
+
+def test_hundreds_of_labels_are_no_numbers():
+    names = [f"{i}" for i in range(200)]
+    figures = label_metrics(names, names, [1.0] * 200)  # warnings are errors
+    assert figures["accuracy"] == 100 and len(figures["classes"]) == 200

@@ -34,6 +34,27 @@ def test_labels_are_learned():
     assert learned.assets.labels == ("-1", "1")
 
 
+def test_what_looks_like_no_column_of_labels_is_asked_about(caplog):
+    names = [f"label {i:02}" for i in range(30)]
+    learned = task().learn(Examples(label=names))
+    assert "There are 30 labels in 30 rows of the training split" in caplog.text
+    shown = learned.labels_shown(Examples(label=[*names, names[0]]))
+    assert shown.startswith("label 00 (2), label 01 (1), ")
+    assert shown.endswith("label 19 (1) and 10 more")
+    caplog.clear()
+    task().learn(Examples(label=["a", "b"] * 15))
+    task().learn(Examples(label=names[:4]))  # too few to tell
+    assert not caplog.text
+
+
+def test_labels_that_were_not_in_training_are_named():
+    assert task().remark(Examples(label=["a", "b"])) == ""
+    remark = task().remark(Examples(label=["a", "y", "x", "x"]))
+    assert "Of 4 examples" in remark and remark.endswith(": 'x' (2), 'y' (1).")
+    remark = task().remark(Examples(label=[*"aefghijk"]))
+    assert remark.endswith("'i' (1) and 2 more.") and "'a'" not in remark
+
+
 def test_targets_are_places_of_labels():
     pairs = task().targets(Examples(label=["c", "a", "c"]))
     assert pairs.owner.tolist() == [0, 1, 2]
@@ -63,6 +84,7 @@ def test_an_answer_names_all_labels():
     assert answer["labels"].numpy().tolist() == [[b"a", b"b", b"c"]] * 2
     shown = task().show({"label": "b", "score": 0.701})
     assert shown == "b  (0.70)"
+    assert task().show({"label": "", "score": 0.55}) == "no label  (0.55)"
 
 
 def test_figures_say_how_they_were_measured():
