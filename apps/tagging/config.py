@@ -12,6 +12,7 @@ SUMMARY = (
     "speech, or your own"
 )
 TOKENIZERS = ("words", "spaces", "characters")
+READ_AT_MOST = 2**15  # bytes of a text; all rows of a request are padded to its longest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,4 +216,5 @@ def kinds(config):
     examples = ["王刚和李明去上班了", "他说，王府在张家口"]
     if config.tokenizer != "characters":
         examples = ["Ada Lovelace lived in London .", "What did you say ?"]
-    return {"text": Text(examples, alias="prompt", lines=True)}
+    text = Text(examples, alias="prompt", lines=True, most=READ_AT_MOST)
+    return {"text": text}

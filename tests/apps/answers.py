@@ -15,11 +15,11 @@ def assert_same(got, expected, rtol=1e-4):
 
 
 def of_one_width(*outputs):
-    """Outputs (batch, time, ...) without the padding that some have more of, which must
-    be zeros or empty strings: a batch is as wide as its longest row."""
-    if any(output.ndim < 2 for output in outputs):
-        return outputs
-    width = min(output.shape[1] for output in outputs)
-    for output in outputs:
-        assert not output[:, width:].any()
-    return [output[:, :width] for output in outputs]
+    """Outputs (batch, ...) without the padding that some have more of along an axis,
+    which must be zeros or empty strings: a batch is as wide as its longest row."""
+    for axis in range(1, min(output.ndim for output in outputs)):
+        width = min(output.shape[axis] for output in outputs)
+        for output in outputs:
+            assert not np.moveaxis(output, axis, 0)[width:].any()
+        outputs = [np.take(output, range(width), axis) for output in outputs]
+    return outputs

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from saccade.apps.core.data import tables
+from saccade.apps.tagging.config import READ_AT_MOST
 from saccade.apps.tagging.task import BY_ENTITY, BY_TOKEN, tokens_of
 from saccade.apps.word_lm import data as word_data
 from saccade.apps.word_lm import grammar
@@ -284,6 +285,7 @@ class Expected:
     bad: function (good requests) -> bad ones, likewise.
     judge_bad: function (outputs, row) that asserts the defined answer to a bad one.
     blank: whether a text of white space, or none at all, is answered.
+    most: bytes of a text at most that are answered; 0: all.
     """
 
     parameters: int
@@ -294,6 +296,15 @@ class Expected:
     bad: typing.Callable
     judge_bad: typing.Callable
     blank: bool = True
+    most: int = 0
+
+    def refuses(self, content):
+        """Why a text, str or bytes, is not answered, or ""."""
+        if not (content.strip() or self.blank):
+            return "the text is empty or white space"
+        if self.most and len(content) > self.most:
+            return f"expected at most {self.most:,} bytes"
+        return ""
 
 
 CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
@@ -375,7 +386,7 @@ EXPECTED = {
         judge_bad=dna_judge_bad,
     ),
     "tagging": Expected(
-        parameters=17_316,
+        parameters=13_682,
         small={"builtin_size": 300},
         real=tagging_folder,
         outputs={
@@ -388,5 +399,6 @@ EXPECTED = {
         requests=tagging_requests,
         bad=tagging_bad,
         judge_bad=tagging_judge_bad,
+        most=READ_AT_MOST,
     ),
 }

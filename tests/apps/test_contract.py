@@ -394,4 +394,6 @@ def test_zero_length_batch(signatures, good):
         none = function(**tensors(function, {name: [] for name in good}))
         assert none.keys() == some.keys()
         for key, value in none.items():
-            assert value.shape == (0, *some[key].shape[1:]), f"{name}: {key}"
+            # An answer by tokens is as wide as the longest of its batch.
+            assert value.shape[0] == 0, f"{name}: {key}"
+            assert value.shape.rank == some[key].shape.rank, f"{name}: {key}"

@@ -158,19 +158,30 @@ class Text(Kind):
             words; it must change nothing when it is used twice.
         help: as in `Kind`, where there is more to say.
         blank: whether a text may be empty, or of white space alone.
+        most: bytes at most, where a network reads all of them at once; 0: no limit.
     """
 
     files = True
     help = "a text; a plain word is a text file"
 
     def __init__(
-        self, examples, alias="", lines=False, prepare=None, help="", blank=True
+        self,
+        examples,
+        alias="",
+        lines=False,
+        prepare=None,
+        help="",
+        blank=True,
+        most=0,
     ):
         self._examples, self.alias = examples, alias
         self.help = help or self.help
         self.lines, self.prepare, self.blank = lines, prepare, blank
+        self.most = most
         if not blank:
             self.refused = BLANK
+        elif most:
+            self.refused = f"is longer than {most:,} bytes: cut it"
 
     def values(self, path):
         path = pathlib.Path(path)
@@ -202,12 +213,14 @@ class Text(Kind):
         text, error = self.text(value)
         if not (self.blank or error or text.strip()):
             error = BLANK
-        if isinstance(value, bytes) and not self.prepare:
-            return value, error
         if self.prepare:
             text = self.prepare(text)
-        # What is no character comes out as bytes that are no UTF-8: unknown ones.
-        return text.encode("utf-8", "surrogatepass"), error
+        if not isinstance(value, bytes) or self.prepare:
+            # What is no character comes out as bytes that are no UTF-8: unknown ones.
+            value = text.encode("utf-8", "surrogatepass")
+        if self.most and len(value) > self.most:
+            error = f"expected at most {self.most:,} bytes, received {len(value):,}"
+        return value, error
 
     refused = "cannot be read as a text"
 
@@ -219,9 +232,13 @@ class Text(Kind):
     def decode(self, text):
         import tensorflow as tf
 
-        if self.blank:
-            return text, tf.fill(tf.shape(text), True)
-        return text, ~tf.strings.regex_full_match(text, WHITE_SPACE)
+        ok = tf.fill(tf.shape(text), True)
+        if not self.blank:
+            ok &= ~tf.strings.regex_full_match(text, WHITE_SPACE)
+        if self.most:
+            ok &= tf.strings.length(text) <= self.most
+            text = tf.where(ok, text, "")  # nobody reads it
+        return text, ok
 
     def column(self, values):
         import tensorflow as tf
