@@ -38,13 +38,13 @@ class Text:
 
     content: bytes
     says: str = ANSWER
-    blank: bool = False
+    blank: bool = dataclasses.field(default=False, kw_only=True)
 
 
 TEXTS = {
-    "empty": Text(b"", "text is empty", True),
-    "white space": Text(b" \t\n \r\n", "is empty", True),
-    "ideographic spaces": Text("\u3000\u2003\u00a0".encode(), "is empty", True),
+    "empty": Text(b"", "text is empty", blank=True),
+    "white space": Text(b" \t\n \r\n", "is empty", blank=True),
+    "ideographic spaces": Text("\u3000\u2003\u00a0".encode(), "is empty", blank=True),
     "a megabyte": Text(b"a " * 500_000),
     "a megabyte in one word": Text(b"a" * 1_000_000),
     "no UTF-8": Text(b"\xff\xfe\xc3(", "line 1: byte 0xff is no UTF-8"),
