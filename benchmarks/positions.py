@@ -122,11 +122,8 @@ def measure(steps):
     models = {"MLP": build_mlp(tokenizer.size, length), "GRU": build_gru(tokenizer)}
     rows = {}
     for name, model in models.items():
-        model.compile(
-            keras.optimizers.Adam(3e-3),
-            loss=Averaged(BinaryTokenLoss()),
-            jit_compile=False,
-        )
+        loss = Averaged(BinaryTokenLoss())
+        model.compile(keras.optimizers.Adam(3e-3), loss, jit_compile=False)
         epochs = -(-steps * 64 // len(ids))
         model.fit(ids, labels, 64, epochs, verbose=0, sample_weight=weights)
         by_length = {

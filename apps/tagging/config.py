@@ -1,6 +1,7 @@
 """Every choice of the tagging app, with its reason or unit."""
 
 import dataclasses
+import pathlib
 
 from ..core.errors import ConfigError
 from ..core.inputs.kinds import Text
@@ -207,7 +208,8 @@ def preset_for(data):
     folder."""
     if data == "builtin":
         return "default"
-    chinese = any(part in data.lower() for part in ("zh", "chinese", "char", "bmes"))
+    name = pathlib.PurePath(data).name.lower()
+    chinese = any(part in name for part in ("zh", "chinese", "char", "bmes"))
     return "characters" if chinese else "words"
 
 

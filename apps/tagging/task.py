@@ -86,6 +86,7 @@ class Tagging(Task):
 
     name = "tagging"
     settings = config
+    writes = (*Task.writes, ".conll", ".ann")
 
     @property
     def in_words(self):
@@ -409,11 +410,11 @@ class Tagging(Task):
     def page(self, requests, answers):
         return pictures.page([a for a in answers if a["ok"]])
 
-    def write(self, path, kinds, requests, answers):
+    def write(self, path, kinds, requests, answers, given):
         """Also as CoNLL (.conll: a token and its tag a line), and as brat reads them
         (.ann beside a .txt of the texts)."""
         if not pictures.write(path, answers):
-            super().write(path, kinds, requests, answers)
+            super().write(path, kinds, requests, answers, given)
 
     def example_row(self, examples, i):
         pairs = zip(tokens_of(examples["text"][i]), examples["labels"][i], strict=True)
