@@ -18,6 +18,9 @@ PATTERNS = {
     "characters": MARK,
 }
 
+# Treebanks cut these off: do n't, Ada 's, we 'll.
+CLITIC = r"(\pL)((?i:n['’]t|['’](?:s|m|d|re|ve|ll)))"
+
 
 def given(tokens):
     """Tokens, list of str, as a text that is cut already."""
@@ -47,10 +50,13 @@ def cut(texts, units):
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
     cut_already = tf.strings.regex_full_match(texts, f"(?s).*{CUT}.*")
     between = "" if units == "characters" else " "
+    marked = tf.strings.regex_replace(texts, f"({PATTERNS[units]})", f"\\1{CUT}")
+    if units == "words":
+        marked = tf.strings.regex_replace(marked, f"{CLITIC}{CUT}", f"\\1{CUT}\\2{CUT}")
     marked = tf.where(
         cut_already,
         tf.strings.regex_replace(texts, f"{CUT}([^{CUT}])", f"{CUT}{between}\\1"),
-        tf.strings.regex_replace(texts, f"({PATTERNS[units]})", f"\\1{CUT}"),
+        marked,
     )
     pieces = tf.strings.split(marked, CUT)  # each with the white space before it
     pieces = pieces[:, :-1]  # behind the last mark nothing is left but white space

@@ -22,7 +22,7 @@ def name(request):
 CUTS = {
     "characters": ("王刚 和\u3000李", ["王", "刚", "和", "李"]),
     "spaces": ("don't  stop,\u00a0Ada", ["don't", "stop,", "Ada"]),
-    "words": ("don't stop, Ada😀", ["don't", "stop", ",", "Ada", "😀"]),
+    "words": ("DON'T stop, Ada's😀", ["DO", "N'T", "stop", ",", "Ada", "'s", "😀"]),
 }
 
 
