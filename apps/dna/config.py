@@ -142,15 +142,20 @@ TINY = {
     "dropout_filters": 0.0,
 }
 
-# There are as many builtin sequences as one likes: of 12,000 it learned some by heart.
+# There are as many builtin sequences as one likes: of 12,000 it learned some by heart,
+# and of as many as here nothing needs to be kept from that.
 DEFAULT = {
-    "builtin_size": 30_000,
+    "builtin_size": 60_000,
+    "filters": 128,
+    "filter_width": 9,
     "units": 32,
+    "levels": 2,
     "pool": "places",
-    "dropout": 0.3,
-    "dropout_filters": 0.1,
+    "dropout": 0.0,
+    "dropout_filters": 0.0,
+    "weight_decay": 0.0,
     "batch_size": 128,
-    "steps": 480,
+    "steps": 1200,
     "rounds": 4,
     "learning_rate": 6e-3,
 }
