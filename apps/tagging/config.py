@@ -13,7 +13,7 @@ SUMMARY = (
     "speech, or your own"
 )
 TOKENIZERS = ("words", "spaces", "characters")
-READ_AT_MOST = 2**15  # bytes of a text; all rows of a request are padded to its longest
+READ_AT_MOST = 2**14  # bytes of a text; all rows of a request are padded to its longest
 
 
 @dataclasses.dataclass(frozen=True)
