@@ -252,6 +252,24 @@ def span_probabilities(chain, tags, firsts, lasts):
     return ops.exp(ops.minimum(logs, 0.0))
 
 
+def restricted(chain, allowed):
+    """The chain in which what is not allowed costs more than anything else: its best
+    paths and its probabilities are those among the allowed paths alone.
+
+    Args:
+        chain: a `Chain`. allowed: an `Allowed`.
+    """
+
+    def barred(scores, fine):
+        return ops.where(ops.convert_to_tensor(fine), scores, scores + _IMPOSSIBLE)
+
+    return chain._replace(
+        transitions=barred(chain.transitions, allowed.transitions),
+        starts=barred(chain.starts, allowed.starts),
+        ends=barred(chain.ends, allowed.ends),
+    )
+
+
 # Answers
 
 
@@ -266,7 +284,7 @@ def viterbi(chain, allowed=None):
         Where no path is allowed: -inf, and a path that breaks few rules.
     """
     if allowed is not None:
-        chain = _restricted(chain, allowed)
+        chain = restricted(chain, allowed)
     steps = _Steps.of(chain)
     transitions = chain.transitions
 
@@ -311,7 +329,7 @@ def n_best(chain, n, allowed=None):
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n: expected an int of at least 1; received {n!r}.")
     if allowed is not None:
-        chain = _restricted(chain, allowed)
+        chain = restricted(chain, allowed)
     steps = _Steps.of(chain)
     width = n * chain.scores.shape[-1]
     transitions = ops.repeat(chain.transitions, n, axis=0)  # (width, tags)
@@ -556,19 +574,6 @@ def _step_scores(steps, transitions, tags):
     moved = ops.where(steps.follows[..., None], moved, 0.0)
     found = ops.sum((steps.scores + moved) * chosen, axis=-1)
     return ops.where(steps.counts, found, 0.0)
-
-
-def _restricted(chain, allowed):
-    """The chain in which what is not allowed costs more than anything else."""
-
-    def barred(scores, fine):
-        return ops.where(ops.convert_to_tensor(fine), scores, scores + _IMPOSSIBLE)
-
-    return chain._replace(
-        transitions=barred(chain.transitions, allowed.transitions),
-        starts=barred(chain.starts, allowed.starts),
-        ends=barred(chain.ends, allowed.ends),
-    )
 
 
 def _best_of(scores, n):

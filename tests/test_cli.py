@@ -537,7 +537,7 @@ def test_inspect_passes_the_file_on_and_shows_the_facts(saccade, tmp_path, monke
     assert FakeApp.loaded == "run" and FakeRun.received == ("text.py", "cells")
     for words, message in (
         (["gone.py"], "found none at gone.py"),
-        (["a", "run", "text.py"], "Expected \\[RUN\\] FILE"),
+        (["a", "run", "text.py"], "Expected \\[RUN\\] \\[FILE\\]"),
     ):
         with pytest.raises(UserError, match=message):
             raise saccade("inspect", "char_lm", *words).exception

@@ -64,6 +64,11 @@ def check_files(app, how):
         _check_ending("--plot", how.plot, _drawn_endings(task))
     if how.to:
         _check_ending("--to", how.to, task.writes)
+    for option, path in (("--plot", how.plot), ("--to", how.to)):
+        if path and not pathlib.Path(path).absolute().parent.is_dir():
+            raise UserError(
+                f"{option}: there is no folder {pathlib.Path(path).parent}."
+            )
 
 
 def _drawn_endings(task):

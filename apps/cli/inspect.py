@@ -27,9 +27,10 @@ def inspect(
     Example: `saccade inspect tagging RUN`
     """
     words = list(words or ())
-    folder = [words.pop(0)] if words and holds_run(words[0]) else []
+    named = len(words) > 1 or (words and holds_run(words[0]))
+    folder = [words.pop(0)] if named else []
     if len(words) > 1:
-        raise UserError(f"Expected [RUN] [FILE]; received {' '.join(words)}.")
+        raise UserError(f"Expected [RUN] [FILE]; received also {' '.join(words[1:])}.")
     if words and not os.path.isfile(words[0]):
         raise UserError(f"Expected a text file to read, found none at {words[0]}.")
     show_figures(load_run(app, *folder).inspect(*words, out=out or None))

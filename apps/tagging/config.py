@@ -12,7 +12,7 @@ SUMMARY = (
     "a text goes in, a label for every word or character comes out: names, parts of "
     "speech, or your own"
 )
-TOKENIZERS = ("words", "spaces", "characters")
+TOKENIZERS = ("auto", "words", "spaces", "characters")
 READ_AT_MOST = 2**14  # bytes of a text; all rows of a request are padded to its longest
 
 
@@ -45,9 +45,10 @@ class Config:
 
     # Tokens
     tokenizer: str = options.tokenizer(
-        "characters",
+        "auto",
         "in texts that are not cut yet, as those of the data are. spaces: what stands "
-        "between spaces; characters: for Chinese",
+        "between spaces; auto: characters where every token of the data is one, else "
+        "words",
         TOKENIZERS,
     )
     lower: bool = options.lower(True)
@@ -186,7 +187,6 @@ CHARACTERS = {
 
 # English words, of which a network reads the characters.
 WORDS = {
-    "tokenizer": "words",
     "embedding": 96,
     "units": 128,
     "characters": "cnn",
@@ -216,7 +216,7 @@ def preset_for(data):
 def kinds(config):
     """What a request holds."""
     examples = ["王刚和李明去上班了", "他说，王府在张家口"]
-    if config.tokenizer != "characters":
+    if config.tokenizer in ("words", "spaces"):
         examples = ["Ada Lovelace lived in London .", "What did you say ?"]
     text = Text(examples, alias="prompt", lines=True, most=READ_AT_MOST)
     return {"text": text}

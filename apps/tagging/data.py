@@ -42,6 +42,13 @@ def in_scheme(found, config):
     does not allow are mended, and counted in a warning."""
     parts = (found.train, found.validation, found.test)
     every = [labels for part in parts for labels in part["labels"]]
+    odd = schemes.odd_ones(every)
+    if odd:
+        log.warning(
+            "All labels but %s are those of entities. Because of these, each token "
+            "stands for itself; mend them, or name another --column.",
+            ", ".join(odd),
+        )
     mended, wrong = schemes.repaired(every, config.scheme)
     if wrong:
         log.warning(

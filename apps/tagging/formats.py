@@ -6,6 +6,7 @@ CoNLL-U   ten columns with TABs; ranges ("1-2") and empty nodes ("1.1") are no w
 slashes   a sentence in every line, as word/TAG word/TAG
 """
 
+import collections
 import re
 
 from ..core.data.encodings import read_utf8
@@ -90,7 +91,17 @@ def sentences(lines, column, path):
     words = [word for line in some for word in line.split()]
     if all(map(SLASHED.fullmatch, words)):
         return slashed(lines)
-    return by_blank_lines(lines, column_pair(column, path), comments=False)
+    pair = column_pair(column, path)
+    # A # may be a token; a comment has another number of columns than most lines.
+    counts = collections.Counter(map(len, map(columns_in, some)))
+    usual = counts.most_common(1)[0][0]
+    lines = [
+        "-DOCSTART-"
+        if line.startswith("#") and len(columns_in(line)) != usual
+        else line
+        for line in lines
+    ]
+    return by_blank_lines(lines, pair, comments=False)
 
 
 def slashed(lines):
@@ -140,6 +151,12 @@ def conllu_pair(column, path):
     return pair
 
 
+def columns_in(line):
+    """What stands between TABs, or else between spaces: list of str."""
+    cells = [cell.strip() for cell in line.split("\t")]
+    return cells if len(cells) > 1 else line.split()
+
+
 def column_pair(column, path):
     if column and not re.fullmatch(r"-?[1-9]\d*", column):
         raise UserError(
@@ -149,8 +166,7 @@ def column_pair(column, path):
     place = int(column or -1)
 
     def pair(line):
-        cells = [cell.strip() for cell in line.split("\t")]
-        cells = cells if len(cells) > 1 else line.split()
+        cells = columns_in(line)
         wanted = max(2, place, -place)
         if len(cells) < wanted or not cells[0] or not cells[place - (place > 0)]:
             return f"expected {wanted} columns or more, received {line.strip()[:60]!r}"

@@ -39,7 +39,8 @@ def listed(tokens, names, lower):
     """
     if lower:
         tokens = tf.strings.lower(tokens, encoding="utf-8")
-    hashes = np.sort(tf.strings.to_hash_bucket_fast(list(names), BUCKETS).numpy())
+    with tf.init_scope():  # once, and not in the graph
+        hashes = np.sort(tf.strings.to_hash_bucket_fast(list(names), BUCKETS).numpy())
     longest = max(name.count(CUT) + 1 for name in names)
     time = tf.shape(tokens)[1]
     inside = tf.zeros(tf.shape(tokens), tf.bool)

@@ -18,6 +18,7 @@ COLUMNS = 76  # of a line; a Chinese character takes two
 CELL = (0.1, 0.42)  # inches: width of a column, height of a line
 # Where a line may be folded: behind words, and behind every Chinese character.
 WORD = re.compile(r"[\u2e80-\uffff]|[^\s\u2e80-\uffff]+\s*|\s+")
+NOTE = "below: the label, and how likely it is, in percent"
 COLOURS = ("#ffd6a5", "#bde0fe", "#caffbf", "#ffc8dd", "#e2d5ff", "#fdffb6", "#d0f4de")
 
 
@@ -39,6 +40,19 @@ def pieces(answer):
     return found + [(word, "", 0.0) for word in WORD.findall(text[place:])]
 
 
+def with_entities(answers):
+    """The answers that can be drawn and written: what could be read, and no n best.
+
+    Raises:
+        UserError: they are not of `serving_default`.
+    """
+    if any("entity" not in answer for answer in answers):
+        raise UserError(
+            "Entities are in what serving_default answers: leave --signature out."
+        )
+    return [answer for answer in answers if answer["ok"]]
+
+
 def colours(answers):
     """Label -> its colour."""
     labels = sorted({label for a in answers for label in a["entity_label"]})
@@ -52,7 +66,7 @@ def width_of(text):
 def figure(answers):
     """Texts with their entities on colours, the label and its probability in percent
     below each: a `matplotlib.figure.Figure`."""
-    palette, cells, line = colours(answers), [], 0
+    palette, cells, line = colours(answers), [], 1
     for answer in answers:
         column = 0
         for text, label, score in pieces(answer):
@@ -65,6 +79,7 @@ def figure(answers):
             column += wide
         line += 1
     columns = max((column + wide for column, _, wide, *_ in cells), default=1)
+    columns = max(columns, len(NOTE) * 3 // 4)  # in a smaller type
     size = np.array([CELL[0] * columns, CELL[1] * max(line, 1)])
     made = Figure(size + 0.3, dpi=120)
     axes = made.add_axes((0.02, 0.02, 0.96, 0.96))
@@ -72,12 +87,13 @@ def figure(answers):
     axes.set_xlim(0, columns)
     axes.set_ylim(max(line, 1), 0)
     style = {"parse_math": False, "fontfamily": ["DejaVu Sans Mono", *plot.fonts()]}
+    axes.text(0.1, 0.5, NOTE, fontsize=7, va="center", color="#555")
     for column, line, wide, text, label, name in cells:
         if label:
             box = (column + 0.1, line + 0.05), wide - 0.2, 0.85
             axes.add_patch(_rectangle(box, palette[label]))
         middle = column + wide / 2 if label else column + width_of(text) / 2
-        shown = "".join(c if c.isprintable() else " " for c in text)
+        shown = "".join(map(plot.drawable, text))
         axes.text(
             middle, line + 0.32, shown, fontsize=9, ha="center", va="center", **style
         )
@@ -115,7 +131,7 @@ def page(answers):
             for text, label, score in pieces(answer)
         ]
         lines.append(f"<p>{''.join(parts)}</p>")
-    note = "<p>Behind each: how likely it is, in percent, by the network.</p>"
+    note = "<p>Behind each: the label, and how likely it is, in percent.</p>"
     return html_page("Labels", "\n".join([note, *lines]), STYLES)
 
 
@@ -144,7 +160,8 @@ def transitions(task, model, out):
     made.colorbar(shown, label="score, in nats")
     path = pathlib.Path(out) / "transitions.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(path)
+    axes.set_title("what a label adds to the score of the next one", fontsize=9)
+    made.savefig(path, bbox_inches="tight")
     order = np.argsort(scores, axis=None)
 
     def named(places):
@@ -164,6 +181,8 @@ def write(path, answers):
     """Writes answers as CoNLL (.conll) or as brat reads them (.ann, with the texts in a
     .txt beside it); whether the file has one of these endings."""
     path = pathlib.Path(path)
+    if path.suffix in (".conll", ".ann"):
+        answers = with_entities(answers)
     if path.suffix == ".conll":
         rows = (
             "".join(f"{t}\t{g}\n" for t, g in zip(a["tokens"], a["tags"], strict=True))
@@ -186,6 +205,12 @@ def write(path, answers):
             lines.append(f"{number}\t{place}\t{text[start:end]}\n")
         texts.append(text)
         before += len(text) + 1
-    write_text(path.with_suffix(".txt"), "".join(text + "\n" for text in texts))
+    text, beside = "".join(text + "\n" for text in texts), path.with_suffix(".txt")
+    if beside.exists() and beside.read_bytes() != text.encode():
+        raise UserError(
+            f"{path.name} comes with the texts in {beside}, which is there and holds "
+            "something else. Name another file with --to."
+        )
+    write_text(beside, text)
     write_text(path, "".join(lines))
     return True

@@ -6,6 +6,7 @@ reads them: an entity begins where a label says so, or goes on with what was not
     BIO     B-X I-X I-X        and IOB1: I-X I-X, and B-X only between neighbours
     BIOES   B-X I-X E-X, S-X   a single token
     BMES    B-X M-X E-X, S-X
+    BILOU   B-X I-X L-X, U-X   BIOES by other letters, read as such
     01      0 0 1 1            neighbours are one entity
 """
 
@@ -15,6 +16,8 @@ import re
 import numpy as np
 
 LABEL = re.compile(r"([BIMES])(?:-(.+))?")
+BILOU = re.compile(r"[BILU]-.+")
+TO_BIOES = str.maketrans("LU", "ES")
 OUTSIDE = "O"
 
 
@@ -37,6 +40,24 @@ def scheme_of(labels):
     if prefixes & {"E", "S"}:
         return "BIOES"
     return "BIO" if prefixes & {"B", "I"} else ""
+
+
+def odd_ones(sentences, most=3):
+    """The few labels but for which the others would be those of a scheme: list."""
+    labels = {label for row in sentences for label in row}
+    odd = sorted(x for x in labels if x != OUTSIDE and not LABEL.fullmatch(x))
+    rest = labels - set(odd)
+    kinds = any("-" in label for label in rest)
+    return odd if kinds and 0 < len(odd) <= min(most, len(rest) - 1) else []
+
+
+def from_bilou(sentences):
+    """Sentences with L as E and U as S, where these are the letters of the scheme."""
+    labels = {label for row in sentences for label in row} - {OUTSIDE}
+    if not labels or not all(map(BILOU.fullmatch, labels)):
+        return sentences
+    other = {label: label.translate(TO_BIOES)[0] + label[1:] for label in labels}
+    return [[other.get(label, label) for label in row] for row in sentences]
 
 
 def parts(label):
@@ -104,6 +125,7 @@ def repaired(sentences, scheme):
         The sentences; how many labels were not what their own scheme asks for, as an
         I-X behind an O; 0 for all of which each token stands for itself.
     """
+    sentences = from_bilou(sentences)
     own = scheme_of(label for labels in sentences for label in labels)
     if not own or own == "01":
         return sentences, 0

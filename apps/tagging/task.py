@@ -1,7 +1,9 @@
 """The task of tagging: a text goes in, a label for every token comes out."""
 
 import dataclasses
+import itertools
 import json
+import typing
 
 import keras
 import numpy as np
@@ -88,10 +90,7 @@ class Tagging(Task):
     settings = config
     writes = (*Task.writes, ".conll", ".ann")
 
-    @property
-    def in_words(self):
-        figures = {"accuracy": "accuracy {:.2f} %", "f1": "F1 {:.2f} %"}
-        return figures if self.scheme else {"accuracy": figures["accuracy"]}
+    in_words: typing.ClassVar = {"accuracy": "accuracy {:.2f} %", "f1": "F1 {:.2f} %"}
 
     @property
     def best(self):
@@ -111,7 +110,8 @@ class Tagging(Task):
     def learn(self, train):
         """The labels, the tokens and their characters, and the widths of texts."""
         config = self.config
-        labels = labels_in(label for row in train["labels"] for label in row)
+        every = (label for row in train["labels"] for label in row)
+        labels = labels_in(every, "--column")
         if config.decoder == "sigmoid" and len(labels) != 2:
             raise UserError(
                 f"decoder=sigmoid expects two labels, as 0 and 1; the data has "
@@ -119,6 +119,9 @@ class Tagging(Task):
                 "another --column."
             )
         sentences = [tokens_of(text) for text in train["text"]]
+        config = dataclasses.replace(config, tokenizer=tokenizer_for(config, sentences))
+        if config.vectors:  # or a fault in them would show behind the first step
+            next(vectors.read(config.vectors, config.embedding), None)
         tokenizer = Tokenizer.build(
             [" ".join(tokens) for tokens in sentences],
             "spaces",
@@ -134,7 +137,7 @@ class Tagging(Task):
         lengths = [min(len(tokens), config.max_length) for tokens in sentences]
         widths = tuple(batches.widths_for(np.array(lengths), few=True))
         names = gazetteer.read(config.gazetteer, config.tokenizer, config.lower)
-        return self.bound(assets=Tags(labels, tokenizer, letters, names, widths))
+        return self.bound(config, Tags(labels, tokenizer, letters, names, widths))
 
     def assets_from_json(self, text):
         return Tags.from_json(text)
@@ -201,8 +204,8 @@ class Tagging(Task):
         real = inputs["tokens"] != 0
         steps = tf.zeros_like(inputs["tokens"]) + tf.range(tf.shape(real)[1])
         if self.config.decoder == "crf":
-            chain = crf.unpack(logits)
-            tags, _ = crf.viterbi(chain, self.allowed())
+            chain = self.chain(logits)
+            tags, _ = crf.viterbi(chain)
             likely = crf.marginals(chain)
         else:
             likely = probabilities(logits, self.config.decoder)
@@ -226,11 +229,12 @@ class Tagging(Task):
             "entity_score": together,
         }
 
-    def allowed(self):
-        """Which neighbours make sense, or None where all do."""
+    def chain(self, logits):
+        """Of a CRF: what its paths consist of, only those that make sense."""
+        chain = crf.unpack(logits)
         if self.scheme not in crf.SCHEMES:
-            return None
-        return crf.allowed_by(self.assets.labels, self.scheme)
+            return chain
+        return crf.restricted(chain, crf.allowed_by(self.assets.labels, self.scheme))
 
     def borders(self, tags, real):
         """Where entities begin and end: bool (batch, width) twice."""
@@ -338,8 +342,8 @@ class Tagging(Task):
     def respond_n_best(self, model, inputs, options):
         """`tags` int32 (batch, n_best, width); `score` float32 (batch, n_best), the
         probability of each answer as a whole, 0 where there are fewer."""
-        chain = crf.unpack(model(inputs, training=False)["logits"])
-        tags, totals = crf.n_best(chain, options.n_best, self.allowed())
+        chain = self.chain(model(inputs, training=False)["logits"])
+        tags, totals = crf.n_best(chain, options.n_best)
         logs = totals - crf.log_partition(chain)[:, None]
         return {"tags": tags, "score": tf.exp(tf.minimum(logs, 0.0))}
 
@@ -361,9 +365,13 @@ class Tagging(Task):
         """Without the padding behind tokens and entities."""
         answer = super().readable(request, row)
         count = sum(map(bool, answer["tokens"]))
-        if "entity" not in answer:  # of n_best
-            tags = [line[:count] for line in answer["tags"]]
-            return answer | {"tokens": answer["tokens"][:count], "tags": tags}
+        if "entity" not in answer:  # of n_best, without what there is not
+            several = int((answer["score"] > 0).sum())
+            return answer | {
+                "tokens": answer["tokens"][:count],
+                "tags": [line[:count] for line in answer["tags"][:several]],
+                "score": answer["score"][:several],
+            }
         entities = answer["entity_count"]
         cuts = dict.fromkeys(BY_TOKEN, count) | dict.fromkeys(BY_ENTITY, entities)
         return {k: v[: cuts[k]] if k in cuts else v for k, v in answer.items()}
@@ -373,6 +381,13 @@ class Tagging(Task):
         for i, answer in enumerate(answers):
             if not answer["ok"]:
                 raise UserError(f"Example {i}: {answer['error']}.")
+        labels = {label for row in examples["labels"] for label in row}
+        if self.scheme and not schemes.scheme_of(labels | set(self.assets.labels)):
+            raise UserError(
+                f"The network knows {', '.join(self.assets.labels[:8])} ...; the data "
+                f"has other labels: {', '.join(sorted(labels)[:8])} ... Name their "
+                "column with --column."
+            )
         tokens = [tokens_of(text) for text in examples["text"]]
         given_tags = [answer["tags"] for answer in answers]
         known = self.assets.tokenizer
@@ -392,7 +407,7 @@ class Tagging(Task):
         if "entity" not in answer:
             pairs = zip(answer["tags"], answer["score"], strict=True)
             return "; ".join(f"{' '.join(t)}  ({s:.2f})" for t, s in pairs if s > 0)
-        if not self.scheme:
+        if answer["entity_label"] == answer["tags"]:  # each token stands for itself
             pairs = zip(answer["tokens"], answer["tags"], strict=True)
             return " ".join(f"{token}/{tag}" for token, tag in pairs)
         found = zip(
@@ -405,10 +420,10 @@ class Tagging(Task):
         return f"{answer['source']}: {named or 'nothing found'}"
 
     def draw(self, requests, answers):
-        return pictures.figure([a for a in answers if a["ok"]])
+        return pictures.figure(pictures.with_entities(answers))
 
     def page(self, requests, answers):
-        return pictures.page([a for a in answers if a["ok"]])
+        return pictures.page(pictures.with_entities(answers))
 
     def write(self, path, kinds, requests, answers, given):
         """Also as CoNLL (.conll: a token and its tag a line), and as brat reads them
@@ -425,6 +440,7 @@ class Tagging(Task):
         facts = {
             "lies in": lies_in(self.config, builtin="made by every command"),
             "labels": labels,
+            "other texts are cut into": f"{self.config.tokenizer} (--tokenizer)",
             "tokens": len(self.assets.tokenizer.own),
             "longest text": f"{max(map(len, splits.train['labels']))} tokens",
         }
@@ -469,6 +485,15 @@ class BinaryTokenLoss(keras.losses.Loss):
 def tokens_of(text):
     """The tokens of a text that is cut already: list of str, without white space."""
     return ["_".join(token.split()) for token in text.split(CUT)[:-1]]
+
+
+def tokenizer_for(config, sentences):
+    """What cuts other texts: where every token of the data is a character, characters,
+    else words."""
+    if config.tokenizer != "auto":
+        return config.tokenizer
+    tokens = itertools.chain(*sentences)
+    return "characters" if all(len(token) == 1 for token in tokens) else "words"
 
 
 def ragged(tokens):

@@ -218,9 +218,12 @@ def _label_error(label):
     return "" if is_label else f"expected a label, received {label!r}"
 
 
-def labels_in(labels):
+def labels_in(labels, option="--label-column"):
     """The different ones of a list of labels: numbers by size, words by the alphabet;
     tuple of str.
+
+    Args:
+        option: which names their column.
 
     Raises:
         UserError: there are not two.
@@ -229,7 +232,7 @@ def labels_in(labels):
     if len(different) < 2:
         raise UserError(
             f"Expected two labels or more in the training split, found {different}. "
-            "Name the column that holds them with --label-column."
+            f"Name the column that holds them with {option}."
         )
     if all(NUMBER.fullmatch(label) for label in different):
         different.sort(key=float)

@@ -149,7 +149,7 @@ def coloured_text(panels, note="", columns=90):
         ):
             colours[top + y][x : x + wide] = value
             if not character.isspace():
-                glyphs.append((x + wide / 2, top + y, _drawable(character)))
+                glyphs.append((x + wide / 2, top + y, drawable(character)))
             if mark:
                 underlines.append((top + y + 0.95, x, x + wide))
 
@@ -232,7 +232,7 @@ def _fold(text, columns):
 
 
 @functools.cache
-def _drawable(character):
+def drawable(character):
     """The character, or a box where no font has it, of which matplotlib would warn."""
     for family in fonts():
         if font_manager.get_font(font_manager.findfont(family)).get_char_index(

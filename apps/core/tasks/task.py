@@ -52,7 +52,8 @@ class Task:
         best: the figure of validation that decides which weights are kept, the higher
             the better; with a minus before it, the lower. Or override `rank`. It is
             also what `--stop-at` means.
-        in_words: the figures that a round's line shows: name -> how they are said.
+        in_words: the figures that a round's line shows, where there are such: name ->
+            how they are said.
         validated_at_most: examples that are validated after every round.
         drawn: the signature whose answers `draw` and `page` take.
         writes: endings of files that `write` writes.

@@ -67,7 +67,9 @@ def in_words(task, figures):
     """A round's scores as its line shows them."""
     scores = of_validation(figures)
     return ", ".join(
-        words.format(scores[name]) for name, words in task.in_words.items()
+        words.format(scores[name])
+        for name, words in task.in_words.items()
+        if name in scores
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from saccade.apps.core.data.rows import Examples
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.inputs.tokenizer import Tokenizer
 from saccade.apps.tagging import APP, gazetteer, pictures, scores
@@ -69,7 +70,7 @@ def test_entities_of_labels():
     """Of a network whose labels are known: names, places, how sure."""
     tokenizer = Tokenizer([*"ab"], "spaces", special=("<pad>", "<unk>"))
     assets = Tags(("O", "B-P", "I-P"), tokenizer, widths=(6,))
-    task = APP.task_for(Config(decoder="softmax", scheme="BIO"), assets)
+    task = APP.task_for(Config(decoder="softmax", tokenizer="characters"), assets)
     chosen = np.array([[1, 2, 0, 1, 2, 2], [2, 1, 1, 0, 0, 0]])
     sure = np.full(chosen.shape, 0.9, "float32")
     others = (1 - sure)[..., None] / 2
@@ -125,6 +126,45 @@ def test_n_best_begins_with_the_answer(run):
     assert several["tags"][0] == answer["tags"]
     assert len({tuple(line) for line in several["tags"]}) == 4
     assert (np.diff(several["score"]) <= 0).all() and several["score"].sum() <= 1.001
+
+
+def test_probabilities_are_those_of_what_makes_sense(run):
+    """All sequences that the labels allow, and no others, have 1 together."""
+    (found,) = run.predict(["王刚"], signature="n_best", n_best=100)
+    assert found["score"].sum() == pytest.approx(1, abs=1e-4)
+    assert ["B-PER", "O"] not in found["tags"]
+    assert len(found["tags"]) == 1 + 3  # O O, or a name of each kind
+
+
+def test_an_answer_is_shown_without_the_run(run):
+    """As an export and a server do, whose task has learned nothing."""
+    (answer,) = run.predict(["王刚很忙"])
+    assert APP.task_for(APP.Config()).show(answer).startswith("王刚很忙: 王刚 PER (")
+
+
+def test_other_labels_are_an_error(run):
+    other = Examples(text=[given("王刚")], labels=[["NOUN", "VERB"]])
+    with pytest.raises(UserError, match="knows B-LOC, .*has other labels: NOUN, VERB"):
+        run.task.measure(run.predict(other["text"]), other)
+
+
+def test_the_n_best_have_no_picture(run, tmp_path):
+    answers = run.predict(["王刚"], signature="n_best")
+    for write in (run.draw, run.page):
+        with pytest.raises(UserError, match="leave --signature out"):
+            write(["王刚"], answers)
+    with pytest.raises(UserError, match="leave --signature out"):
+        pictures.write(tmp_path / "a.ann", answers)
+
+
+def test_texts_that_are_there_are_not_overwritten(run, tmp_path):
+    answers = run.predict(["王刚很忙"])
+    (tmp_path / "a.txt").write_text("mine\n")
+    with pytest.raises(UserError, match="a.txt, which is there and holds something"):
+        pictures.write(tmp_path / "a.ann", answers)
+    assert (tmp_path / "a.txt").read_text() == "mine\n"
+    assert pictures.write(tmp_path / "b.ann", answers)
+    assert pictures.write(tmp_path / "b.ann", answers)  # its own text may be there
 
 
 def test_a_threshold_leaves_out_what_is_less_likely(run):
@@ -197,6 +237,8 @@ def test_gazetteer(tmp_path):
         [2, 2, 2, 0, 0, 0],
         [0, 0, 0, 0, 0, 0],
     ]
+    inside = tf.function(lambda t: gazetteer.listed(t, names, lower=True))
+    np.testing.assert_array_equal(inside(tokens.to_tensor("")), found)
     file.write_text("\n")
     with pytest.raises(UserError, match="expected names, one a line, found none"):
         gazetteer.read(str(file), "characters", lower=True)

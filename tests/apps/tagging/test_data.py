@@ -28,6 +28,7 @@ FORMATS = {
     "windows.txt": ("\ufeffAda\tB-P\r\nsleeps\tO\r\n\r\n\r\n#\tO\r\n", "", 2),
     "second column.txt": ("Ada B-P x\nsleeps O y\n\n# O z\n", "2", 2),
     "counted from the end.txt": ("Ada B-P x\nsleeps O y\n\n# O z\n", "-2", 2),
+    "comments.txt": ("# id 1 2\nAda B-P\nsleeps O\n\n# text = #\n# O\n", "", 2),
     "slashes.txt": ("Ada/B-P  sleeps/O\n#/O\n", "", 2),
 }
 
@@ -113,6 +114,7 @@ TEXTS = {
     "BMES": "O B-X E-X S-X O S-Y",
     "IOB1": "O I-X I-X B-X O I-Y",
 }
+BILOU = "O B-X L-X U-X O U-Y"
 FOUND = [("X", 1, 3), ("X", 3, 4), ("Y", 5, 6)]
 
 
@@ -131,6 +133,18 @@ def test_what_breaks_the_scheme_is_mended_and_counted(tmp_path, caplog):
         splits = data.read(Config(data=str(tmp_path), scheme="BIO"))
     assert ["B-X", "O", "B-X", "B-Y"] in splits.train["labels"]
     assert "2 labels do not go with the one before" in caplog.text
+
+
+def test_bilou_is_bioes_by_other_letters():
+    mended, wrong = schemes.repaired([BILOU.split()], "BIOES")
+    assert mended == [TEXTS["BIOES"].split()] and wrong == 0
+
+
+def test_a_single_odd_label_is_named(tmp_path, caplog):
+    (tmp_path / "train.txt").write_text("a B-X\nb I-X\nc foo\n\nd O\ne B-X\n")
+    with caplog.at_level(logging.WARNING):
+        data.read(Config(data=str(tmp_path)))
+    assert "All labels but foo are those of entities" in caplog.text
 
 
 sentences = st.lists(

@@ -9,6 +9,7 @@ from saccade.apps.core.errors import ConfigError, UserError
 from saccade.apps.core.inputs.tokenizer import Tokenizer
 from saccade.apps.tagging import APP, build_model, build_sequential
 from saccade.apps.tagging.config import Config
+from saccade.apps.tagging.cutting import given
 from saccade.apps.tagging.model import LETTERS
 from saccade.apps.tagging.task import BinaryTokenLoss, Tags, in_pieces, tokens_of
 
@@ -101,6 +102,16 @@ def test_long_sentences_are_read_in_pieces():
         list("89"),
     ]
     assert found["labels"] == [list("abcd"), list("efgh"), list("ij")]
+
+
+@pytest.mark.parametrize(
+    "tokens, expected", [(["a", "b"], "characters"), (["a", "bc"], "words")]
+)
+def test_the_data_says_how_texts_are_cut(tokens, expected):
+    train = Examples(text=[given(tokens)], labels=[["x", "y"]])
+    assert APP.task_for(Config()).learn(train).config.tokenizer == expected
+    asked = APP.task_for(Config(tokenizer="spaces")).learn(train)
+    assert asked.config.tokenizer == "spaces"
 
 
 def test_vectors_from_a_file(tmp_path):
