@@ -25,11 +25,12 @@ demo: $(VENV)/.base
 # Two workers, each takes one group of tests after the other: see tests/groups.py.
 WORKERS := -n 2 --dist loadgroup
 
-# Four sessions: TensorFlow gives back what it compiled only when its process ends.
+# Five sessions: TensorFlow gives back what it compiled only when its process ends.
 test: $(VENV)/.test
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) tests/layers tests/foreign
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) tests/apps/core
-	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) tests/apps --ignore tests/apps/core
+	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 1 tests/apps --ignore tests/apps/core
+	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 2 tests/apps --ignore tests/apps/core
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --ignore tests/layers --ignore tests/foreign --ignore tests/apps
 
 # Three too, because XLA's programs and loaded exports stay until then.

@@ -85,6 +85,20 @@ def add_options(parser):
         help="apps, with commas between: tests of other apps are left out",
     )
 
+    parser.addoption(
+        "--half",
+        type=int,
+        choices=(1, 2),
+        help="tests of every other app only; with 1 also those that are about none",
+    )
+
+
+def in_half(item, half):
+    """Whether a test belongs to a half: of the apps by their names, every other one."""
+    app = app_of(item)
+    place = sorted(REGISTRY).index(app) % 2 if app else 0
+    return place == half - 1
+
 
 def app_of(item):
     """The app that a test is about, by a parameter or by its folder; None for most."""
@@ -109,6 +123,12 @@ def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("apps")
     if chosen:
         out = {item for item in items if app_of(item) not in (None, *chosen)}
+        items[:] = [item for item in items if item not in out]
+        config.hook.pytest_deselected(items=list(out))
+
+    half = config.getoption("half")
+    if half:
+        out = {item for item in items if not in_half(item, half)}
         items[:] = [item for item in items if item not in out]
         config.hook.pytest_deselected(items=list(out))
 

@@ -13,7 +13,7 @@ import pytest
 from saccade.apps import REGISTRY
 
 from . import machine, memory, touched
-from .groups import FAMILIES, representatives
+from .groups import FAMILIES, in_half, representatives
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -150,6 +150,14 @@ def test_too_much_memory_fails(session, workers):
 def test_one_app_stands_for_its_family():
     assert {app for family in FAMILIES.values() for app in family} <= set(REGISTRY)
     assert representatives() == ["captioning", "char_lm", "sentiment"]
+
+
+def test_every_test_is_in_one_half():
+    folders = [*sorted(REGISTRY), "core"]
+    items = [types.SimpleNamespace(nodeid=f"tests/apps/{f}/a.py::b") for f in folders]
+    halves = [[in_half(item, half) for item in items] for half in (1, 2)]
+    assert all(first != second for first, second in zip(*halves, strict=True))
+    assert abs(sum(halves[0][:-1]) - sum(halves[1])) <= 1 and halves[0][-1]
 
 
 def test_caches_of_ours_are_emptied(monkeypatch):
