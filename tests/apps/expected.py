@@ -248,7 +248,7 @@ def tagging_requests(splits):
     return {
         "text": [*texts, "王刚 和李明去上班了".encode(), "他说，「Zoë 😀".encode()],
         "threshold": [0.0, 0.5, 0.9, 1.0],
-        "tokens": [[token.encode() for token in row] for row in rows],
+        "tokens": np.array([[t.encode() for t in row] for row in rows], object),
     }
 
 

@@ -4,8 +4,8 @@
 //   sm_run DIR SIGNATURE INPUT=ROW [INPUT=ROW ...] [-- SIGNATURE INPUT=ROW ...]
 //
 // Several arguments of one name are its batch; INPUT alone is a batch of no rows. A ROW
-// of strings is a text, or @FILE with its bytes; of numbers, the numbers with spaces
-// between them. XLA is switched off first, as tensorflow_model_server does unless told
+// of strings is a text, or @FILE with its bytes, of several strings with U+001E between
+// them; of numbers, the numbers with spaces between them. XLA is switched off first, as tensorflow_model_server does unless told
 // otherwise; SM_XLA=1 leaves it on.
 //
 // Standard output: one JSON object per output, sorted by name, and an empty line behind
@@ -131,14 +131,36 @@ std::vector<double> Numbers(const std::string& row) {
   return {std::istream_iterator<double>(stream), {}};
 }
 
+// What stands between the U+001E of a row.
+Rows Strings(const std::string& row) {
+  Rows found(1);
+  for (char c : row) {
+    if (c == '\x1e') {
+      found.emplace_back();
+    } else {
+      found.back() += c;
+    }
+  }
+  return found;
+}
+
 // The tensor that the signature asks for, of these rows.
 absl::StatusOr<tensorflow::Tensor> Fill(const tensorflow::TensorInfo& info,
                                         const Rows& rows) {
   tensorflow::TensorShape shape({static_cast<int64_t>(rows.size())});
   if (info.dtype() == tensorflow::DT_STRING) {
+    Rows strings = rows;
+    if (info.tensor_shape().dim_size() > 1) {
+      strings.clear();
+      for (const std::string& row : rows) {
+        const Rows more = Strings(row);
+        strings.insert(strings.end(), more.begin(), more.end());
+      }
+      shape.AddDim(rows.empty() ? 0 : strings.size() / rows.size());
+    }
     tensorflow::Tensor tensor(info.dtype(), shape);
-    for (size_t i = 0; i < rows.size(); ++i) {
-      tensor.flat<tensorflow::tstring>()(i) = rows[i];
+    for (size_t i = 0; i < strings.size(); ++i) {
+      tensor.flat<tensorflow::tstring>()(i) = strings[i];
     }
     return tensor;
   }

@@ -105,8 +105,10 @@ def test_every_signature_answers_as_the_export_does(door, models, name):
         inputs = {
             key: np.asarray(example[key], spec.dtype.as_numpy_dtype)
             if key in example
-            else np.ones(
-                [2, *(n or 3 for n in spec.shape[1:])], spec.dtype.as_numpy_dtype
+            else np.full(
+                [2, *(n or 3 for n in spec.shape[1:])],
+                b"a" if spec.dtype == tf.string else 1,
+                spec.dtype.as_numpy_dtype,
             )
             for key, spec in specs.items()
         }

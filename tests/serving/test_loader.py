@@ -69,7 +69,8 @@ def serve(program, folder, requests, scratch):
     TensorFlow's error, and then no more.
 
     Args:
-        requests: list of signature, and input name -> rows: bytes, numbers or arrays.
+        requests: list of signature, and input name -> rows: bytes, or arrays of
+            them, numbers or arrays.
         scratch: a folder for the bytes, which may be too many for a command line.
     """
     words = []
@@ -78,6 +79,8 @@ def serve(program, folder, requests, scratch):
         for name, rows in request.items():
             words += [] if len(rows) else [name]
             for row in rows:
+                if isinstance(row, np.ndarray) and row.dtype.kind == "O":
+                    row = b"\x1e".join(row)
                 if isinstance(row, bytes):
                     path = scratch / str(len(words))
                     path.write_bytes(row)
