@@ -87,7 +87,8 @@ def sentences(lines, column, path):
     filled = [line for line in lines if line.strip() and not line.startswith("# ")]
     some = filled[:200]
     if all(len(line.split("\t")) == 10 for line in some):
-        return by_blank_lines(lines, conllu_pair(column, path), comments=True)
+        pair = conllu_pair(column, path)
+        return by_blank_lines(lines, pair, lambda line: line.startswith("#"))
     words = [word for line in some for word in line.split()]
     if all(map(SLASHED.fullmatch, words)):
         return slashed(lines)
@@ -95,13 +96,11 @@ def sentences(lines, column, path):
     # A # may be a token; a comment has another number of columns than most lines.
     counts = collections.Counter(map(len, map(columns_in, some)))
     usual = counts.most_common(1)[0][0]
-    lines = [
-        "-DOCSTART-"
-        if line.startswith("#") and len(columns_in(line)) != usual
-        else line
-        for line in lines
-    ]
-    return by_blank_lines(lines, pair, comments=False)
+
+    def is_comment(line):
+        return line.startswith("#") and len(columns_in(line)) != usual
+
+    return by_blank_lines(lines, pair, is_comment)
 
 
 def slashed(lines):
@@ -114,15 +113,20 @@ def slashed(lines):
             yield number, [tuple(word.rsplit("/", 1)) for word in words]
 
 
-def by_blank_lines(lines, pair, comments):
-    """pair: function (line) -> (token, label), None for no token, or str: why not."""
+def by_blank_lines(lines, pair, is_comment):
+    """As `sentences`.
+
+    Args:
+        pair: function (line) -> (token, label), None for no token, or str: why not.
+        is_comment: function (line) -> whether it is left out.
+    """
     first, pairs, error = 0, [], ""
     for number, line in enumerate([*lines, ""], 1):
         if not line.strip():
             if error or pairs:
                 yield first, error or pairs
             pairs, error = [], ""
-        elif not (line.startswith("-DOCSTART-") or (comments and line[0] == "#")):
+        elif not (line.startswith("-DOCSTART-") or is_comment(line)):
             first = first if error or pairs else number
             found = pair(line)
             if isinstance(found, str):

@@ -8,6 +8,7 @@ import unicodedata
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ..core.errors import UserError
 from ..core.files.whole import write_text
@@ -90,8 +91,9 @@ def figure(answers):
     axes.text(0.1, 0.5, NOTE, fontsize=7, va="center", color="#555")
     for column, line, wide, text, label, name in cells:
         if label:
-            box = (column + 0.1, line + 0.05), wide - 0.2, 0.85
-            axes.add_patch(_rectangle(box, palette[label]))
+            corner = column + 0.1, line + 0.05
+            box = Rectangle(corner, wide - 0.2, 0.85, color=palette[label], linewidth=0)
+            axes.add_patch(box)
         middle = column + wide / 2 if label else column + width_of(text) / 2
         shown = "".join(map(plot.drawable, text))
         axes.text(
@@ -101,12 +103,6 @@ def figure(answers):
             middle, line + 0.72, name, fontsize=6, ha="center", va="center", **style
         )
     return made
-
-
-def _rectangle(box, colour):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(*box, facecolor=colour, edgecolor="none")
 
 
 STYLES = """\

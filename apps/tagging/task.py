@@ -406,7 +406,7 @@ class Tagging(Task):
     def show(self, answer):
         if "entity" not in answer:
             pairs = zip(answer["tags"], answer["score"], strict=True)
-            return "; ".join(f"{' '.join(t)}  ({s:.2f})" for t, s in pairs if s > 0)
+            return "; ".join(f"{' '.join(t)}  ({s:.2f})" for t, s in pairs)
         if answer["entity_label"] == answer["tags"]:  # each token stands for itself
             pairs = zip(answer["tokens"], answer["tags"], strict=True)
             return " ".join(f"{token}/{tag}" for token, tag in pairs)
