@@ -216,17 +216,36 @@ def log_partition(chain):
     return total(steps.scores, chain.transitions)
 
 
-def marginals(chain):
-    """P(y_t = k | scores), by forward-backward: float32 (batch, time, tags), zeros
-    where no step counts."""
+class Sums(NamedTuple):
+    """What `forward_backward` finds, see `_forward` and `_backward`: alphas and betas
+    (time, batch, tags), shifts (time, batch)."""
+
+    alphas: Any
+    shifts: Any
+    betas: Any
+
+
+def forward_backward(chain):
+    """The sums over all paths that `marginals` and `span_probabilities` need: `Sums`,
+    for who asks both."""
     steps = _Steps.of(chain)
-    alphas, _, _ = _forward(steps, chain.transitions)
-    betas = _backward(steps, chain.transitions)
-    found = _tag_probabilities(steps, alphas, betas)
+    alphas, shifts, _ = _forward(steps, chain.transitions)
+    return Sums(alphas, shifts, _backward(steps, chain.transitions))
+
+
+def marginals(chain, sums=None):
+    """P(y_t = k | scores), by forward-backward: float32 (batch, time, tags), zeros
+    where no step counts.
+
+    Args:
+        chain: a `Chain`. sums: what `forward_backward` gave for it, where it is known.
+    """
+    alphas, _, betas = sums or forward_backward(chain)
+    found = _tag_probabilities(_Steps.of(chain), alphas, betas)
     return ops.transpose(found, (1, 0, 2))
 
 
-def span_probabilities(chain, tags, firsts, lasts):
+def span_probabilities(chain, tags, firsts, lasts, sums=None):
     """How likely parts of a path are, whatever stands before and behind them (Culotta &
     McCallum 2004, "Confidence estimation for information extraction").
 
@@ -234,18 +253,17 @@ def span_probabilities(chain, tags, firsts, lasts):
         chain: a `Chain`. tags: int (batch, time), the path.
         firsts, lasts: int (batch, spans), the first and the last step of each part;
             both count.
+        sums: what `forward_backward` gave for the chain, where it is known.
 
     Returns:
         float32 (batch, spans): P(y_first = tags_first, ..., y_last = tags_last).
     """
-    steps = _Steps.of(chain)
-    alphas, shifts, _ = _forward(steps, chain.transitions)
-    betas = _backward(steps, chain.transitions)
+    alphas, shifts, betas = sums or forward_backward(chain)
     chosen = ops.one_hot(ops.transpose(tags), chain.scores.shape[-1])
-    sums = _step_scores(steps, chain.transitions, tags) - shifts
-    sums = ops.cumsum(sums, axis=0)
-    before = ops.transpose(ops.sum(alphas * chosen, axis=-1) - sums)  # (batch, time)
-    behind = ops.sum(betas * chosen, axis=-1) + sums
+    so_far = _step_scores(_Steps.of(chain), chain.transitions, tags) - shifts
+    so_far = ops.cumsum(so_far, axis=0)
+    before = ops.transpose(ops.sum(alphas * chosen, axis=-1) - so_far)  # (batch, time)
+    behind = ops.sum(betas * chosen, axis=-1) + so_far
     behind = ops.transpose(behind - ops.logsumexp(alphas + betas, axis=-1))
     logs = ops.take_along_axis(before, firsts, axis=1)
     logs = logs + ops.take_along_axis(behind, lasts, axis=1)

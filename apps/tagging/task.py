@@ -206,7 +206,8 @@ class Tagging(Task):
         if self.config.decoder == "crf":
             chain = self.chain(logits)
             tags, _ = crf.viterbi(chain)
-            likely = crf.marginals(chain)
+            sums = crf.forward_backward(chain)
+            likely = crf.marginals(chain, sums)
         else:
             likely = probabilities(logits, self.config.decoder)
             tags = tf.argmax(likely, axis=-1, output_type=tf.int32)
@@ -214,12 +215,12 @@ class Tagging(Task):
         begins, ends = self.borders(tags, real)
         first = latest(tf.where(begins, steps, -1))
         if self.config.decoder == "crf":
-            together = crf.span_probabilities(chain, tags, first, steps)
+            together = crf.span_probabilities(chain, tags, first, steps, sums)
         else:  # each label is chosen alone
             logs = tf.math.log(tf.maximum(score, 1e-30))
-            sums = tf.cumsum(logs, axis=1)
-            before = tf.gather(sums - logs, first, batch_dims=1)
-            together = tf.exp(sums - before)
+            so_far = tf.cumsum(logs, axis=1)
+            before = tf.gather(so_far - logs, first, batch_dims=1)
+            together = tf.exp(so_far - before)
         return {
             "tags": tags,
             "score": tf.where(real, score, 0),
