@@ -34,22 +34,39 @@ class AttentionCell(WrapperCell):
         beta = sigmoid(Wb h' + bb)                   the gate: how much to let in
         h = cell([x; beta context], h')
 
+    With `input_feeding` (Luong et al. 2015, section 3.3) the cell reads besides what it
+    and the attention made of the step before, f', which is one more state, the last:
+
+        h = cell([x; beta context; f'], h')
+        f = tanh([h; context] Wf + bf)
+
     An inner ConditionedCell reads the mean region as its vector.
 
     Args:
         cell: the inner cell; its first state is the query.
         attention: BahdanauAttention or HardAttention.
         gate: whether there is a gate beta.
+        input_feeding: whether there is a state f, of the size of the cell's output.
 
     The output of a step is h, as a loop around any cell wants it: `Recurrent` and
     `Stacked` give h alone. `AttentionRNN` also gives what `attend_and_step` returns
     besides, context and weights.
     """
 
-    def __init__(self, cell, attention, gate=True, **kwargs):
+    def __init__(self, cell, attention, gate=True, input_feeding=False, **kwargs):
         super().__init__(cell, **kwargs)
         self.attention = attention
         self.gate = gate
+        self.input_feeding = input_feeding
+        if input_feeding:
+            self.state_size = [*_as_list(cell.state_size), cell.output_size]
+
+    def get_initial_state(self, batch_size=None):
+        states = super().get_initial_state(batch_size)
+        if not self.input_feeding:
+            return states
+        fed = ops.zeros((batch_size, self.output_size), self.compute_dtype)
+        return [*_as_list(states), fed]
 
     def build(self, inputs_shape, memory_shape):
         if self.built:
@@ -59,7 +76,8 @@ class AttentionCell(WrapperCell):
         units = tree.flatten(self.state_size)[0]  # of the query, the first state
         if not self.attention.built:
             self.attention.build((batch, units), memory_shape)
-        inner_shape = (batch, inputs_shape[-1] + features)
+        fed = self.output_size if self.input_feeding else 0
+        inner_shape = (batch, inputs_shape[-1] + features + fed)
         if not self.cell.built:
             if hasattr(self.cell, "prepare_memory"):
                 self.cell.build(inner_shape, (batch, features))
@@ -71,6 +89,15 @@ class AttentionCell(WrapperCell):
             )
             self.gate_bias = self.add_weight(
                 name="gate_bias", shape=(1,), initializer="zeros"
+            )
+        if self.input_feeding:
+            self.feed_kernel = self.add_weight(
+                name="feed_kernel",
+                shape=(fed + features, fed),
+                initializer="glorot_uniform",
+            )
+            self.feed_bias = self.add_weight(
+                name="feed_bias", shape=(fed,), initializer="zeros"
             )
         self.context_size = features
         self.built = True
@@ -109,6 +136,9 @@ class AttentionCell(WrapperCell):
         if self.gate:
             weights["gate_kernel"] = step_weight(self, self.gate_kernel)
             weights["gate_bias"] = step_weight(self, self.gate_bias)
+        if self.input_feeding:
+            weights["feed_kernel"] = step_weight(self, self.feed_kernel)
+            weights["feed_bias"] = step_weight(self, self.feed_bias)
         return weights
 
     def fast_step(self, multiply, x, states, weights, training=False):
@@ -148,8 +178,16 @@ class AttentionCell(WrapperCell):
                 multiply((h, weights["gate_kernel"]), bias=weights["gate_bias"])
             )
         x = (ops.cast(x, gated_context.dtype), gated_context)
+        if self.input_feeding:
+            *states, fed = states
+            x = (*x, fed)
         with memory_set(memory.get("inner")):
             h, states = self.inner_step(multiply, x, states, weights["cell"], training)
+        if self.input_feeding:
+            fed = multiply(
+                ((h, context), weights["feed_kernel"]), bias=weights["feed_bias"]
+            )
+            states = [*_as_list(states), ops.tanh(fed)]
         result = {"outputs": h, "contexts": context, "weights": attention_weights}
         if self.attention.draws:  # Otherwise they are the weights.
             result["chosen"] = chosen
@@ -157,7 +195,12 @@ class AttentionCell(WrapperCell):
 
     def get_config(self):
         attention = keras.saving.serialize_keras_object(self.attention)
-        return {**super().get_config(), "attention": attention, "gate": self.gate}
+        return {
+            **super().get_config(),
+            "attention": attention,
+            "gate": self.gate,
+            "input_feeding": self.input_feeding,
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -176,6 +219,8 @@ class AttentionRNN(Recurrent):
             2016, "Google's neural machine translation system").
         attention: `BahdanauAttention(units)` (soft) or `HardAttention(units)`.
         gate: whether the context passes the gate beta of Xu et al. 2015.
+        input_feeding: whether the cell reads what it and the attention made of the step
+            before (Luong et al. 2015), see `AttentionCell`; one more state, the last.
         penalty: weight of the doubly stochastic penalty: over a sentence, every
             region should have weights of about one in all,
             penalty * mean over rows of sum over l of (1 - sum over t weights_tl)^2,
@@ -201,7 +246,9 @@ class AttentionRNN(Recurrent):
             such list, or one state, per level.
     """
 
-    def __init__(self, cell, attention, gate=True, penalty=0.0, **kwargs):
+    def __init__(
+        self, cell, attention, gate=True, penalty=0.0, input_feeding=False, **kwargs
+    ):
         for fixed in ("return_sequences", "return_state"):
             if not kwargs.pop(fixed, True):
                 raise ValueError(
@@ -221,10 +268,13 @@ class AttentionRNN(Recurrent):
                 expect_cell(type(self).__name__, level)
             cell = _levels(cell, dtype)
         expect_cell(type(self).__name__, cell)
-        cell = AttentionCell(cell, attention, gate, dtype=dtype, name="attention_cell")
+        cell = AttentionCell(
+            cell, attention, gate, input_feeding, dtype=dtype, name="attention_cell"
+        )
         super().__init__(cell, return_sequences=True, return_state=True, **kwargs)
         self.attention = attention
         self.gate = gate
+        self.input_feeding = input_feeding
         self.penalty = penalty
         self.initial_layers = [
             keras.layers.Dense(
@@ -382,6 +432,7 @@ class AttentionRNN(Recurrent):
             "attention": serialize(self.attention),
             "gate": self.gate,
             "penalty": self.penalty,
+            "input_feeding": self.input_feeding,
         }
 
     @classmethod
@@ -390,6 +441,11 @@ class AttentionRNN(Recurrent):
         for part in ("cell", "attention"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return cls(**config)
+
+
+def _as_list(states):
+    """The states of a cell, or their sizes, where it has one alone too."""
+    return list(states) if isinstance(states, (list, tuple)) else [states]
 
 
 def _levels(cells, dtype):

@@ -206,13 +206,21 @@ def beam_search(
     min_length=0,
     suppress=(),
     pad=0,
+    coverage_penalty=0.0,
+    beams=None,
+    max_lengths=None,
 ):
     """The likeliest sentence, searched for with `beam` hypotheses side by side.
 
     A finished hypothesis is frozen: it keeps its place and its score, and competes
     with those that still grow. The search ends when all are finished. Hypotheses are
-    ranked by log p / ((5 + length) / 6) ** length_penalty (Wu et al. 2016); 0 ranks
-    by the log-probability alone.
+    ranked as Wu et al. 2016 do it (section 7), with alpha the length penalty, beta the
+    coverage penalty, and w_tl the attention weight of region l before token t:
+
+        log p / ((5 + length) / 6) ** alpha + beta * sum_l log(min(sum_t w_tl, 1))
+
+    With both 0 the log-probability alone ranks. A region that nothing looks at, as
+    padding, has no part in the sum.
 
     Args:
         step, state: see the module; `step` is called with batch * beam rows (a
@@ -220,6 +228,11 @@ def beam_search(
             `step` closes over needs batch * beam rows: see `repeat_rows`.
         beam: int, hypotheses per row.
         n_best: int, how many of them are returned, the best first.
+        length_penalty, coverage_penalty: float, or (batch,). The second needs a `step`
+            that returns weights.
+        beams: int32 (batch,), how many hypotheses each row uses, 1 to `beam`; None:
+            all. The others' log-probability is about -1e9.
+        max_lengths: int32 (batch,), tokens at most of each row, `max_length` at most.
         others: as in `greedy`.
 
     Returns:
@@ -236,26 +249,49 @@ def beam_search(
     batch = tf.shape(start)[0]
     state = repeat_rows(state, beam)
     tokens = tf.repeat(start[:, None], beam, axis=1)  # (batch, beam)
-    vocabulary, regions = _sizes(step, tf.reshape(tokens, [-1]), state)
+    vocabulary, looked = _probe(step, tf.reshape(tokens, [-1]), state)
     blocked = _blocked_until(end, min_length, suppress, vocabulary)
     first_row = (tf.range(batch) * beam)[:, None]  # (batch, 1)
     # A finished hypothesis goes on in one way only, for free.
     frozen = tf.where(tf.range(vocabulary) == end, 0.0, _IMPOSSIBLE)
 
-    def rank(log_probs, lengths):
-        if not length_penalty:
-            return log_probs
-        penalty = ((5.0 + tf.cast(lengths, tf.float32)) / 6.0) ** length_penalty
-        return log_probs / penalty
+    length_penalty, coverage_penalty = map(_per_row, (length_penalty, coverage_penalty))
+    covers = coverage_penalty is not None
+    if covers and looked is None:
+        raise ValueError(
+            "beam_search expected a `step` that returns attention weights, because "
+            "coverage_penalty is not 0; received one that returns none."
+        )
 
-    def grow(t, tokens, state, log_probs, lengths, finished, history):
-        old = (tokens, state, log_probs, lengths, finished)
+    if beams is not None:
+        idle = tf.range(beam) >= tf.cast(beams, tf.int32)[:, None]
+
+    def terms(lengths, coverage):
+        """By what a log-probability is divided, and what is added; (batch, beam)."""
+        divisor = tf.ones([1, 1])
+        if length_penalty is not None:
+            divisor = ((5.0 + tf.cast(lengths, tf.float32)) / 6.0) ** length_penalty
+        added = tf.zeros([1, 1])
+        if covers:
+            seen = tf.math.log(tf.clip_by_value(coverage, 1e-30, 1.0))
+            seen = tf.where(coverage > 0, seen, 0.0)
+            added = coverage_penalty * tf.reduce_sum(seen, axis=-1)
+        return divisor, added
+
+    def grow(t, tokens, state, log_probs, lengths, finished, coverage, history):
+        old = (tokens, state, log_probs, lengths, finished, coverage)
         logits, stepped, *weights = step(tf.reshape(tokens, [-1]), state)
         new = tf.nn.log_softmax(blocked(tf.cast(logits, tf.float32), t))
         new = tf.reshape(new, [batch, beam, vocabulary])
         totals = log_probs[:, :, None] + tf.where(finished[:, :, None], frozen, new)
         lengths += tf.cast(~finished, tf.int32)
-        ranks = rank(totals, lengths[:, :, None])
+        if covers:
+            new = tf.reshape(tf.cast(weights[0], tf.float32), tf.shape(coverage))
+            coverage += tf.where(finished[:, :, None], 0.0, new)
+        ranks = totals
+        if length_penalty is not None or covers:
+            divisor, added = terms(lengths, coverage)
+            ranks = totals / divisor[:, :, None] + added[:, :, None]
         _, best = tf.math.top_k(tf.reshape(ranks, [batch, -1]), beam)
         parents, tokens = best // vocabulary, best % vocabulary  # (batch, beam)
         rows = first_row + parents
@@ -272,16 +308,24 @@ def beam_search(
             record["weights"] = tf.cast(weights[0], tf.float32)
         history = {k: history[k].write(t, v) for k, v in record.items()}
         finished = follow(finished) | (tokens == end)
-        new = (tokens, stepped, log_probs, follow(lengths), finished)
+        if max_lengths is not None:
+            finished |= (t + 1 >= tf.cast(max_lengths, tf.int32))[:, None]
+        if beams is not None:
+            finished |= idle
+            log_probs = tf.where(idle, _IMPOSSIBLE, log_probs)
+        if covers:
+            coverage = tf.gather(coverage, parents, batch_dims=1)
+        new = (tokens, stepped, log_probs, follow(lengths), finished, coverage)
         return t + 1, *_shaped_like(new, old), history
 
     only_first = tf.where(tf.range(beam) == 0, 0.0, _IMPOSSIBLE)
     rows = start.shape[0]
     shapes = {"tokens": [rows, beam], "parents": [rows, beam]}
-    if regions:
-        shapes["weights"] = [rows and rows * beam, regions]
-    t, _, _, log_probs, lengths, _, history = tf.while_loop(
-        lambda t, tokens, state, log_probs, lengths, finished, history: (
+    if looked is not None:
+        shapes["weights"] = [rows and rows * beam, looked.shape[-1]]
+    regions = tf.shape(looked)[-1] if covers else 0
+    t, _, _, log_probs, lengths, _, coverage, history = tf.while_loop(
+        lambda t, tokens, state, log_probs, lengths, finished, coverage, history: (
             (t == 0) | ~tf.reduce_all(finished)
         ),
         grow,
@@ -292,26 +336,30 @@ def beam_search(
             tf.repeat(only_first[None], batch, axis=0),
             tf.zeros([batch, beam], tf.int32),
             tf.zeros([batch, beam], tf.bool),
+            tf.zeros([batch, beam, regions]),
             _new_history(max_length, shapes),
         ),
         maximum_iterations=max_length,
     )
+    divisor, added = terms(lengths, coverage)
+    scores = (log_probs / divisor + added)[:, :n_best]
     after, before = _trace_back(history["parents"], t, max_length, n_best)
     tokens = tf.gather(history["tokens"].stack(), after, batch_dims=2)
     tokens = tf.transpose(tokens, [1, 2, 0])  # (batch, n_best, max_length)
     lengths = lengths[:, :n_best]
     real = tf.sequence_mask(lengths, max_length)
     weights = None
-    if regions:
+    if looked is not None:
         weights = history["weights"].stack()
-        weights = tf.reshape(weights, [max_length, batch, beam, regions])
+        shape = [max_length, batch, beam, weights.shape[-1] or tf.shape(weights)[-1]]
+        weights = tf.reshape(weights, shape)
         weights = tf.gather(weights, before, batch_dims=2)
         weights = tf.transpose(weights, [1, 2, 0, 3])
         weights = tf.where(real[..., None], weights, 0.0)
     return Decoded(
         tf.where(real, tokens, pad),
         lengths,
-        rank(log_probs[:, :n_best], lengths),
+        scores,
         log_probs[:, :n_best],
         weights,
     )
@@ -335,7 +383,7 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
     import tensorflow as tf
 
     start = tf.convert_to_tensor(start, tf.int32)
-    vocabulary, regions = _sizes(step, start, state)
+    vocabulary, looked = _probe(step, start, state)
     blocked = _blocked_until(end, min_length, suppress, vocabulary)
 
     # A finished row goes on with the others; its tokens from then on are cut off below.
@@ -352,8 +400,8 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
 
     rows = start.shape[0]
     shapes = {"tokens": [rows], "log_probs": [rows]}
-    if regions:
-        shapes["weights"] = [rows, regions]
+    if looked is not None:
+        shapes["weights"] = [rows, looked.shape[-1]]
     _, _, _, _, history = tf.while_loop(
         lambda t, tokens, state, finished, history: (t == 0) | ~tf.reduce_all(finished),
         grow,
@@ -372,20 +420,29 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
     log_probs = tf.transpose(history["log_probs"].stack())
     total = tf.reduce_sum(tf.where(unfinished, log_probs, 0.0), axis=1)
     weights = None
-    if regions:
+    if looked is not None:
         weights = tf.transpose(history["weights"].stack(), [1, 0, 2])
         weights = tf.where(unfinished[:, :, None], weights, 0.0)
     return Decoded(tf.where(unfinished, tokens, pad), lengths, total, total, weights)
 
 
-def _sizes(step, tokens, state):
-    """Size of the vocabulary, and number of regions of the attention (0: none).
+def _per_row(penalty):
+    """A penalty as (batch, 1) or (1, 1); None where it is a 0 of Python's."""
+    import tensorflow as tf
+
+    if isinstance(penalty, (int, float)) and not penalty:
+        return None
+    return tf.reshape(tf.cast(penalty, tf.float32), [-1, 1])
+
+
+def _probe(step, tokens, state):
+    """Size of the vocabulary, and the attention weights of a step or None.
 
     `step` is called once to learn them; in a graph that call costs nothing, because
-    nobody reads its result.
+    nobody reads its numbers.
     """
     logits, _, *weights = step(tokens, state)
-    return logits.shape[-1], weights[0].shape[-1] if weights else 0
+    return logits.shape[-1], weights[0] if weights else None
 
 
 def _blocked_until(end, min_length, suppress, vocabulary):

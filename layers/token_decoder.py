@@ -47,6 +47,8 @@ class TokenDecoder(keras.layers.Layer):
             condition; "first" and "every" come on top.
         activation: of the vote v; a name or a function of Keras.
         dropout: share dropped of x and of v in training.
+        tied: whether Wo is the embedding, E transposed, and bo zero (Press & Wolf 2017,
+            "Using the output embedding to improve language models").
 
     Call arguments:
         tokens: int `(batch, time)`, each the token before the one to be written; a step
@@ -66,7 +68,7 @@ class TokenDecoder(keras.layers.Layer):
 
     Weights: in the sublayers `embedding`, `memory_as_word` (condition "first"),
     `initial_states` (a list, condition "initial" without attention), `rnn`, `votes` (a
-    list: of h, of a) and `logits`.
+    list: of h, of a) and, unless `tied`, `logits`.
 
     Raises:
         ValueError: `condition` is none of the three, or the cell does not fit it; `rnn`
@@ -92,6 +94,7 @@ class TokenDecoder(keras.layers.Layer):
         condition="initial",
         activation="tanh",
         dropout=0.0,
+        tied=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -102,11 +105,18 @@ class TokenDecoder(keras.layers.Layer):
         self.condition = condition
         self.activation = keras.activations.get(activation)
         self.dropout = dropout
+        self.tied = tied
         self.attends = isinstance(rnn, AttentionRNN)
         self.draws = self.attends and rnn.attention.draws
         policy = self.dtype_policy
         dense = functools.partial(keras.layers.Dense, dtype=policy)
-        self.embedding = keras.layers.Embedding(
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        embed = keras.layers.Embedding
+        if tied:
+            embed = functools.partial(
+                keras.layers.ReversibleEmbedding, reverse_dtype=wide
+            )
+        self.embedding = embed(
             vocabulary_size, embedding_size, dtype=policy, name="embedding"
         )
         self.embedding_dropout = keras.layers.Dropout(
@@ -128,8 +138,9 @@ class TokenDecoder(keras.layers.Layer):
         self.vote_dropout = keras.layers.Dropout(
             dropout, dtype=policy, name="vote_dropout"
         )
-        wide = keras.backend.result_type(self.compute_dtype, "float32")
-        self.logits = keras.layers.Dense(vocabulary_size, dtype=wide, name="logits")
+        self.logits_dtype, self.logits = wide, None
+        if not tied:
+            self.logits = keras.layers.Dense(vocabulary_size, dtype=wide, name="logits")
         self.supports_masking = True
 
     def build(self, tokens_shape, memory_shape=None):
@@ -154,7 +165,8 @@ class TokenDecoder(keras.layers.Layer):
             parts = [self.rnn.compute_output_shape(words_shape)[0]]
         for layer, shape in zip(self.votes, parts, strict=True):
             layer.build(shape)
-        self.logits.build(words_shape)
+        if not self.tied:
+            self.logits.build(words_shape)
         self.built = True
 
     def call(self, tokens, memory=None, memory_mask=None, training=False):
@@ -263,7 +275,7 @@ class TokenDecoder(keras.layers.Layer):
         for layer, part in zip(self.votes, parts, strict=True):
             vote = vote + layer(part)
         vote = self.vote_dropout(self.activation(vote), training=training)
-        return self.logits(vote)
+        return self.embedding(vote, reverse=True) if self.tied else self.logits(vote)
 
     def _mean(self, memory, memory_mask):
         return mean_region(ops.cast(memory, self.compute_dtype), memory_mask)
@@ -297,7 +309,7 @@ class TokenDecoder(keras.layers.Layer):
         self._expect_memory(memory)
         shapes = self.compute_output_shape(tokens.shape, memory.shape)
         dtypes = dict.fromkeys(shapes, self.rnn.compute_dtype)
-        dtypes["logits"] = self.logits.compute_dtype
+        dtypes["logits"] = self.logits_dtype
         return {
             name: keras.KerasTensor(shape, dtypes[name])
             for name, shape in shapes.items()
@@ -316,6 +328,7 @@ class TokenDecoder(keras.layers.Layer):
             "condition": self.condition,
             "activation": keras.activations.serialize(self.activation),
             "dropout": self.dropout,
+            "tied": self.tied,
         }
 
     @classmethod

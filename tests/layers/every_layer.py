@@ -86,12 +86,19 @@ LAYERS = {
         BahdanauAttention(3, dtype=options.get("dtype")),
         **options,
     ),
+    "AttentionRNN, input feeding": lambda **options: AttentionRNN(
+        GRUCell(UNITS, dtype=options.get("dtype")),
+        BahdanauAttention(3, dtype=options.get("dtype")),
+        input_feeding=True,
+        **options,
+    ),
 }
 MEMORIES = {
     "Recurrent, conditioned": VECTOR,
     "AttentionRNN": REGIONS,
+    "AttentionRNN, input feeding": REGIONS,
 }
-ATTENTION = ("AttentionRNN",)
+ATTENTION = ("AttentionRNN", "AttentionRNN, input feeding")
 ALL = {"return_sequences": True, "return_state": True}
 
 

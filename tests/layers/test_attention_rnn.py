@@ -194,6 +194,32 @@ def test_equals_numpy(gate, mask):
     np.testing.assert_array_equal(result["chosen"], result["weights"])
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_input_feeding_equals_numpy(fast):
+    """f = tanh([h; context] Wf + bf), which the cell reads in the step behind it."""
+    x, memory = data()
+    layer = make(gate=False, input_feeding=True, fast=fast)
+    cell = layer.cell
+    step = lstm_step({w.name: w.numpy() for w in cell.cell.trainable_weights})
+    mean = memory.mean(1)
+    *states, fed = [
+        np.tanh(mean @ dense.kernel.numpy() + dense.bias.numpy())
+        for dense in layer.initial_layers
+    ]
+    assert fed.shape == (BATCH, UNITS)
+    result = layer(x, memory=memory)
+    for t in range(TIME):
+        weights = weigh(layer.attention, states[0], memory, None)
+        context = np.einsum("bl,bld->bd", weights, memory)
+        states = step(np.concatenate([x[:, t], context, fed], -1), states)
+        both = np.concatenate([states[0], context], -1)
+        fed = np.tanh(both @ cell.feed_kernel.numpy() + cell.feed_bias.numpy())
+        for name, value in (("outputs", states[0]), ("contexts", context)):
+            np.testing.assert_allclose(result[name][:, t], value, atol=1e-5)
+    for ours, theirs in zip(result["states"], [*states, fed], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_given_states_replace_those_from_the_mean():
     layer = make()
     x, memory = data()

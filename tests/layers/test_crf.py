@@ -378,3 +378,36 @@ def test_the_layer_passes_keras_own_test():
 def test_wrong_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# The scores, transitions and lengths on which tensorflow_addons tests its CRF, and what
+# its functions must give there: the score 5 + 3 + 2 + 1 + 2 of the path 1 2 1, and of
+# all paths what its test adds up one by one.
+ADDONS = crf.Chain(
+    np.array([[[4, 5, -3], [3, -1, 3], [-1, 2, 1], [0, 0, 0]]], "float32"),
+    np.array([[True, True, True, False]]),
+    np.array([[-3, 5, -2], [3, 4, 1], [1, 2, 1]], "float32"),
+    np.zeros(3, "float32"),
+    np.zeros(3, "float32"),
+)
+
+
+def test_the_numbers_of_tensorflow_addons():
+    assert dict((path, score) for score, path in paths_of(ADDONS, 0))[1, 2, 1] == 13
+    tags, score = crf.viterbi(ADDONS)
+    np.testing.assert_array_equal(tags[0, :3], [1, 0, 1])
+    assert float(score[0]) == 5 + 3 + 3 + 5 + 2
+    # 27 paths: log(e^18 + e^15 + e^14 + 2 e^13 ...), by NumPy in float64.
+    norm = float(crf.log_partition(ADDONS)[0])
+    assert norm == pytest.approx(18.046, abs=1e-3)
+    assert norm == pytest.approx(log_sum([s for s, _ in paths_of(ADDONS, 0)]), abs=1e-5)
+
+
+def test_a_length_of_one_and_of_none_as_tensorflow_addons_has_them():
+    one = ADDONS._replace(scores=ADDONS.scores[:, :1], mask=np.array([[True]]))
+    assert float(crf.viterbi(one)[1][0]) == 5
+    ones = np.ones((2, 10, 5), "float32")
+    none = crf.Chain(
+        ones, np.zeros((2, 10), bool), ones[0, :5], np.zeros(5, "f"), np.zeros(5, "f")
+    )
+    np.testing.assert_array_equal(crf.log_partition(none), [0, 0])

@@ -90,6 +90,135 @@ def test_greedy_takes_the_likeliest_token_each_time(seed, limits):
         )
 
 
+def covered(attention_weights, beta):
+    """What the coverage penalty adds for weights (tokens, regions), as Wu et al. write
+    it."""
+    seen = np.minimum(np.sum(attention_weights, axis=0), 1.0)
+    return beta * np.sum(np.log(seen))
+
+
+@some_seeds
+def test_a_wide_beam_finds_the_best_by_length_and_coverage(seed):
+    """Both penalties with a number of their own in every row."""
+    network = Network(seed)
+    alphas = np.linspace(0.0, 1.5, network.batch).astype("float32")
+    betas = np.linspace(6.0, 1.0, network.batch).astype("float32")
+    wide = functools.partial(
+        decoding.beam_search,
+        beam=64,
+        n_best=4,
+        length_penalty=alphas,
+        coverage_penalty=betas,
+    )
+    found = decode(wide, network)
+    changed = False
+    for row, (alpha, beta) in enumerate(zip(alphas, betas, strict=True)):
+
+        def score(sentence, row=row, alpha=alpha, beta=beta):
+            tokens, log_prob = sentence
+            _, attention_weights = network.follow(row, tokens)
+            return rank(log_prob, len(tokens), alpha) + covered(attention_weights, beta)
+
+        everything = network.sentences(row, LENGTH)
+        likeliest = max(everything, key=lambda s: s[1])[0]
+        everything.sort(key=score, reverse=True)
+        changed |= everything[0][0] != likeliest
+        for place, sentence in enumerate(everything[:4]):
+            assert without_padding(found.tokens[row, place]) == sentence[0]
+            np.testing.assert_allclose(
+                found.log_probs[row, place], sentence[1], atol=1e-5
+            )
+            np.testing.assert_allclose(
+                found.scores[row, place], score(sentence), atol=1e-4
+            )
+    assert changed
+
+
+def test_a_region_that_nothing_looks_at_does_not_count_as_uncovered():
+    network = Network(3)
+
+    def padded(tokens, state):
+        logits, state, weights = network.step(tokens, state)
+        return logits, state, tf.pad(weights, [[0, 0], [0, 2]])
+
+    options = {"beam": 3, "coverage_penalty": 0.5, "pad": PAD}
+    ways = [
+        decoding.beam_search(step, network.state, network.start, END, 5, **options)
+        for step in (network.step, padded)
+    ]
+    np.testing.assert_array_equal(ways[0].tokens, ways[1].tokens)
+    np.testing.assert_allclose(ways[0].scores, ways[1].scores, atol=1e-5)
+
+
+def test_coverage_without_weights_is_an_error():
+    network = Network(0)
+    with pytest.raises(ValueError, match="coverage_penalty is not 0; received one"):
+        decoding.beam_search(
+            network.step_without_weights,
+            network.state,
+            network.start,
+            END,
+            LENGTH,
+            coverage_penalty=0.1,
+        )
+
+
+@some_seeds
+def test_rows_with_beams_of_their_own(seed):
+    """A row that uses k of 5 hypotheses finds what a beam of k finds."""
+    network = Network(seed)
+    options = {"length_penalty": 0.7, "max_length": 6}
+    beams = np.array([1, 3, 5], "int32")
+    found = decode(decoding.beam_search, network, beam=5, beams=beams, **options)
+    for row, k in enumerate(beams):
+        alone = decode(decoding.beam_search, network, beam=int(k), **options)
+        for part in ("tokens", "lengths", "scores", "weights"):
+            ours, theirs = getattr(found, part)[row], getattr(alone, part)[row]
+            np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=part)
+
+
+def test_rows_with_a_length_of_their_own():
+    network = Network(2, end_bias=-30.0)  # which never ends by itself
+    longest = np.array([1, 3, 5], "int32")
+    options = {"beam": 3, "max_length": 5}
+    found = decode(decoding.beam_search, network, max_lengths=longest, **options)
+    np.testing.assert_array_equal(found.lengths[:, 0], longest)
+    for row, most in enumerate(longest):
+        alone = decode(decoding.beam_search, network, beam=3, max_length=int(most))
+        got = without_padding(found.tokens[row, 0])
+        assert got == without_padding(alone.tokens[row, 0])
+        np.testing.assert_allclose(
+            found.log_probs[row], alone.log_probs[row], atol=1e-5
+        )
+
+
+def test_a_number_of_regions_that_is_known_only_when_it_runs():
+    network = Network(4)
+    scorer = network.scorer
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None])])
+    def run(scorer, start):
+        def step(tokens, state):
+            logits, state, _ = network.step(tokens, state)
+            return logits, state, tf.nn.softmax(tf.matmul(state["h"], scorer))
+
+        found = {}
+        for name, search in SEARCHES.items():
+            start = tf.cast(start, tf.int32)
+            more = {"coverage_penalty": 0.3} if name == "beam" else {}
+            found[name] = search(step, network.state, start, END, 6, pad=PAD, **more)
+        return {name: value._asdict() for name, value in found.items()}
+
+    found = run(scorer, network.start.astype("float32"))
+    for name, search in SEARCHES.items():
+        more = {"coverage_penalty": 0.3} if name == "beam" else {}
+        expected = decode(search, network, max_length=6, **more)._asdict()
+        for part, value in found[name].items():
+            np.testing.assert_allclose(
+                value, expected[part], atol=1e-5, err_msg=f"{name} {part}"
+            )
+
+
 @some_seeds
 def test_a_beam_of_one_is_greedy(seed):
     network = Network(seed, batch=6)

@@ -84,6 +84,12 @@ LAYERS = {  # and the conditions under which they can stand
         lambda: AttentionRNN([LSTMCell(UNITS), GRUCell(3)], HardAttention(3)),
         ("initial", "first"),
     ),
+    "input feeding": (
+        lambda: AttentionRNN(
+            [GRUCell(UNITS), LSTMCell(3)], BahdanauAttention(3), input_feeding=True
+        ),
+        ("initial", "first"),
+    ),
 }
 # Each attention and each condition once, for what takes long.
 ONCE = [("none", "every"), ("soft", "first"), ("hard", "initial")]
