@@ -24,6 +24,7 @@ from saccade.apps import REGISTRY
 # app that is in none is a family of its own.
 FAMILIES = {
     "classifier": ("sentiment", "dna", "tagging"),
+    "teller": ("captioning", "translation"),
     "language model": ("char_lm", "word_lm"),
 }
 

@@ -5,17 +5,9 @@ import numpy as np
 from keras import layers, ops
 from keras.initializers import RandomNormal
 
-from ...layers import (
-    AttentionRNN,
-    BahdanauAttention,
-    ConditionedCell,
-    HardAttention,
-    Recurrent,
-    Stacked,
-    TokenDecoder,
-)
+from ...layers import BahdanauAttention, HardAttention, TokenDecoder
 from ..core.tasks.backbones import build_backbone
-from ..core.tasks.recurrent import cell
+from ..core.tasks.recurrent import decoder_layer
 
 
 @keras.saving.register_keras_serializable(package="saccade")
@@ -81,23 +73,18 @@ def build_model(config, vocabulary):
 
 def recurrent_layer(config):
     """What carries the state from word to word, over the regions or without them."""
-    cells = [cell(config.cell, config.units) for _ in range(config.levels)]
-    how = {"return_sequences": True, "return_state": True}
-    if config.attention == "none":
-        if config.condition == "every":
-            cells[0] = ConditionedCell(cells[0])
-        levels = [Recurrent(one, **how) for one in cells]
-        return levels[0] if config.levels == 1 else Stacked(levels, **how)
-    stack = cells[0] if config.levels == 1 else cells
-    if config.condition == "every":
-        if config.levels > 1:
-            stack = layers.StackedRNNCells(cells)
-        stack = ConditionedCell(stack)
-    attention = BahdanauAttention(config.attention_units)
-    if config.attention == "hard":
+    attention = None
+    if config.attention == "soft":
+        attention = BahdanauAttention(config.attention_units)
+    elif config.attention == "hard":
         attention = HardAttention(config.attention_units, seed=config.seed)
-    return AttentionRNN(
-        stack, attention, gate=config.gate, penalty=config.penalty, **how
+    return decoder_layer(
+        [config.cell] * config.levels,
+        config.units,
+        attention,
+        config.condition,
+        gate=config.gate,
+        penalty=config.penalty,
     )
 
 

@@ -65,7 +65,7 @@ class Captioning(Tell):
     # Answers
 
     def memory(self, model, inputs):
-        return encode(model.get_layer("encoder"), inputs["image"])
+        return encode(model.get_layer("encoder"), inputs["image"]), None
 
     def exported(self):
         return self.Options(beam=self.config.serve_beam)

@@ -44,10 +44,13 @@ class Asked(typing.NamedTuple):
 
 def kinds_of(app, every=True):
     """The kinds that a person gives, by name; from the app's config, without
-    TensorFlow. every: also those that only some settings have."""
+    TensorFlow. every: also those that only some settings or signatures have."""
     module = load_config_module(app)
     settings = vars(module).get("ALL_KINDS", {}) if every else {}
-    kinds = module.kinds(module.Config(**settings))
+    config = module.Config(**settings)
+    kinds = module.kinds(config)
+    if every and hasattr(module, "signature_kinds"):
+        kinds |= module.signature_kinds(config)
     return {name: kind for name, kind in kinds.items() if not kind.hidden}
 
 

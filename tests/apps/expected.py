@@ -12,6 +12,7 @@ from PIL import Image
 from saccade.apps.core.data import tables
 from saccade.apps.tagging.config import READ_AT_MOST
 from saccade.apps.tagging.task import BY_ENTITY, BY_TOKEN, tokens_of
+from saccade.apps.translation.config import LONGEST as TRANSLATED_AT_MOST
 from saccade.apps.word_lm import data as word_data
 from saccade.apps.word_lm import grammar
 
@@ -271,6 +272,53 @@ def tagging_judge_bad(outputs, row):
     assert not outputs["entity_end"][row][count:].any()
 
 
+# translation
+
+
+def translation_files(folder, splits):
+    """The builtin dates as a user's own: a file per language and part."""
+    for name in ("train", "validation", "test"):
+        examples = getattr(splits, name)
+        targets = [several[0] for several in examples["translations"]]
+        for ending, lines in (("any", examples["text"]), ("iso", targets)):
+            text = "".join(f"{line}\n" for line in lines)
+            (folder / f"{name}.{ending}").write_text(text, "utf-8")
+    return {"data": str(folder), "source": "any", "target": "iso"}
+
+
+def translation_requests(splits):
+    texts = [text.encode() for text in splits.test["text"][:3]]
+    return {
+        "text": [*texts, "2026年11月28日".encode()],
+        "translation": [b"2026-11-28", b"2026", b"1", "日".encode()],
+        "beam": [1, 2, 5, 99],
+        "length_penalty": [0.0, 1.0, 0.6, 2.0],
+        "coverage_penalty": [0.0, 0.2, 0.0, 1.0],
+        "max_length": [0, 3, 99, 1],
+    }
+
+
+def translation_bad(good):
+    texts = [b"", b" \n\t", b"\xff\xfe\xc3", "\0語 😀".encode(), b"7" * 20_000]
+    return {
+        "text": texts,
+        "translation": [b"2026"] * 4 + [b"7" * 20_000],
+        "beam": [5, 0, -1, 1, 5],
+        "length_penalty": [1.0, -1.0, float("nan"), 0.0, 1.0],
+        "coverage_penalty": [0.0, -1.0, 0.0, float("nan"), 0.0],
+        "max_length": [0, -3, 2**31 - 1, 5, 0],
+    }
+
+
+def translation_judge_bad(outputs, row):
+    """Text of one token at least, or nothing of what cannot be read."""
+    if outputs["ok"][row]:
+        assert outputs["tokens"][row][0] != b""
+    else:
+        assert not outputs["translation"][row]
+        assert not outputs["score"][row].any()
+
+
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What the contract expects of an app.
@@ -311,6 +359,15 @@ CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
 WRITTEN = {"continuation", "length", "ok"}
 LABEL = {"label", "score", "probabilities", "labels", "ok"}
 VERDICT = LABEL | {"tokens", "start", "end", "attention"}
+ALIGNED = {"tokens", "source_tokens", "alignment", "ok"}
+TRANSLATED = ALIGNED | {
+    "translation",
+    "score",
+    "log_prob",
+    "n_best",
+    "n_best_score",
+    "ended",
+}
 TAGGED = {"source", *BY_TOKEN, *BY_ENTITY, "entity_count", "ok"}
 EXPECTED = {
     "captioning": Expected(
@@ -400,5 +457,21 @@ EXPECTED = {
         bad=tagging_bad,
         judge_bad=tagging_judge_bad,
         most=READ_AT_MOST,
+    ),
+    "translation": Expected(
+        parameters=0,
+        small={"builtin_size": 300},
+        real=translation_files,
+        outputs={
+            "serving_default": TRANSLATED,
+            "with_options": TRANSLATED,
+            "serving_xla": TRANSLATED,
+            "score": ALIGNED | {"log_prob", "token_log_prob"},
+        },
+        requests=translation_requests,
+        bad=translation_bad,
+        judge_bad=translation_judge_bad,
+        blank=False,
+        most=TRANSLATED_AT_MOST,
     ),
 }

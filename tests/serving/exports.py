@@ -1,12 +1,47 @@
-"""What the tests of real servers ask, and what TensorFlow answers in this process."""
+"""What the tests of real servers ask, and what TensorFlow answers in this process.
+
+    python -m tests.serving.exports FOLDER
+
+writes exports of every app into a folder: of small models that nobody trained, which
+answer, and that is enough. What making them takes is given back with the process.
+"""
 
 import dataclasses
+import pathlib
+import subprocess
+import sys
 
+import keras
 import tensorflow as tf
 
 from saccade import apps
+from saccade.apps.core.run import Run
+from saccade.apps.core.tasks.signatures import Answerer
 
 from ..apps.expected import EXPECTED
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def untrained_exports(folder):
+    """app -> its version folders, made by another process; char_lm has two, of
+    different weights."""
+    command = [sys.executable, "-m", "tests.serving.exports", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {
+        name: sorted(folder.glob(f"{name}/*"), key=lambda path: int(path.name))
+        for name in apps.REGISTRY
+    }
+
+
+def untrained(name, folder, seed=0):
+    app = apps.load(name)
+    keras.utils.set_random_seed(seed)
+    config = dataclasses.replace(app.presets["tiny"](), **EXPECTED[name].small)
+    task = app.task_for(config)
+    task = task.learn(task.read().train)
+    return Run(app, Answerer(task, task.build_model()), folder)
 
 
 def requests_of(name):
@@ -43,3 +78,10 @@ def newer_export(name, folder):
     small = EXPECTED[name].small
     config = dataclasses.replace(app.presets["tiny"](), **small, steps=2, rounds=1)
     return app.train(config, out=folder / "run").export(folder / "exported")
+
+
+if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1])
+    for name in apps.REGISTRY:
+        untrained(name, folder).export(folder)
+    untrained("char_lm", folder, seed=1).export(folder)

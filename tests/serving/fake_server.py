@@ -29,16 +29,21 @@ class Models:
     """
 
     def __init__(self, folders, labels=()):
-        self.loaded = {
-            (name, int(folder.name)): tf.saved_model.load(str(folder))
-            for name, folder in folders
-        }
+        self.folders = {(name, int(path.name)): path for name, path in folders}
+        self.loaded = {}
         self.labels = dict(labels)
         self.faults, self.requests = [], []
 
+    def load(self, name, version):
+        """A model, loaded when it is first asked."""
+        key = name, version
+        if key not in self.loaded:
+            self.loaded[key] = tf.saved_model.load(str(self.folders[key]))
+        return self.loaded[key]
+
     def find(self, name, version=None, label=None):
         """The version that answers."""
-        versions = [v for n, v in self.loaded if n == name]
+        versions = [v for n, v in self.folders if n == name]
         if label:
             version = self.labels.get((name, label))
             if version is None:
@@ -52,7 +57,7 @@ class Models:
         return version
 
     def function(self, name, version, signature):
-        signatures = self.loaded[name, version].signatures
+        signatures = self.load(name, version).signatures
         if signature not in signatures:
             text = f'Serving signature name: "{signature}" not found in signature def'
             raise Refused(400, "FAILED_PRECONDITION", text)
@@ -79,7 +84,7 @@ class Models:
         """signature -> ({name: TensorSpec} of the inputs, of the outputs)."""
         return {
             signature: (f.structured_input_signature[1], f.structured_outputs)
-            for signature, f in self.loaded[name, version].signatures.items()
+            for signature, f in self.load(name, version).signatures.items()
         }
 
 

@@ -1,6 +1,5 @@
 """The client, against a small server that speaks as TF Serving does."""
 
-import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import time
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,15 +17,13 @@ import tensorflow as tf
 from saccade import apps
 from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
-from saccade.apps.core.run import Run
 from saccade.apps.core.served import Served
 from saccade.apps.core.serving import client as client_module
 from saccade.apps.core.serving.client import Client
 from saccade.apps.core.settings.fields import request_fields
-from saccade.apps.core.tasks.signatures import Answerer
 
-from ..apps.expected import EXPECTED
 from . import fake_server
+from .exports import untrained_exports
 
 pytestmark = pytest.mark.slow  # Three exports first.
 
@@ -40,23 +36,10 @@ DOORS = [
 ]
 
 
-def untrained(name, folder, seed=0):
-    """A Run of a small model that nobody trained: it answers, and that is enough."""
-    app = apps.load(name)
-    keras.utils.set_random_seed(seed)
-    config = dataclasses.replace(app.presets["tiny"](), **EXPECTED[name].small)
-    task = app.task_for(config)
-    task = task.learn(task.read().train)
-    return Run(app, Answerer(task, task.build_model()), folder)
-
-
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
     """app -> its version folders; char_lm has two, of different weights."""
-    folder = tmp_path_factory.mktemp("models")
-    folders = {name: [untrained(name, folder).export(folder)] for name in apps.REGISTRY}
-    folders["char_lm"].append(untrained("char_lm", folder, seed=1).export(folder))
-    return folders
+    return untrained_exports(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +78,7 @@ def test_every_signature_answers_as_the_export_does(door, models, name):
     client = Client(**door)
     version, described = client.describe(name)
     assert version == models.find(name)
-    export = models.loaded[name, version]
+    export = models.load(name, version)
     assert described.keys() == export.signatures.keys()
     example = apps.load(name).example()
     for signature, function in export.signatures.items():

@@ -18,6 +18,7 @@ TSV has no quoting.
 
 import csv
 import io
+import itertools
 import json
 import pathlib
 import re
@@ -42,33 +43,36 @@ def _no_row(cells):
     return False
 
 
-def read(path, wanted, names_row=_no_row):
+def read(path, wanted, names_row=_no_row, columns=()):
     """The rows of a table by the ending of its file: .jsonl, .tsv, else CSV; each may
     be gzip, with .gz behind it."""
     ending = pathlib.Path(str(path).removesuffix(".gz")).suffix.lower()
     if ending == ".jsonl":
         return read_json_lines(path, wanted)
     if ending == ".tsv":
-        return read_tsv(path, wanted)
-    return read_csv(path, wanted, names_row)
+        return read_tsv(path, wanted, columns)
+    return read_csv(path, wanted, names_row, columns)
 
 
-def read_csv(path, wanted, names_row=_no_row):
+def read_csv(path, wanted, names_row=_no_row, columns=()):
     """The rows of a CSV file with a header, an iterator of `Record`.
 
     Args:
         wanted: dict, an option -> the column it names.
         names_row: whether cells, list of str, hold what every row has and what lines
             of a quoted cell do not, such as the name of a picture that is there.
+        columns: the names of the first cells of each row, where there may be no header:
+            that is, if all wanted ones are among them and not in the first row. Cells
+            behind these are left out.
 
     Raises:
         UserError: the header lacks a column, or a quote of it is lost.
     """
     lines = list(io.StringIO(read_utf8(path), newline=""))
-    return _with_header(path, wanted, _csv_rows(lines, names_row))
+    return _records(path, wanted, _csv_rows(lines, names_row), columns)
 
 
-def read_tsv(path, wanted):
+def read_tsv(path, wanted, columns=()):
     """As `read_csv`, of cells between tabs, without quoting."""
     lines = io.StringIO(read_utf8(path), newline=None)
     rows = (
@@ -76,7 +80,7 @@ def read_tsv(path, wanted):
         for number, line in enumerate(lines, 1)
         if line != "\n"
     )
-    return _with_header(path, wanted, rows)
+    return _records(path, wanted, rows, columns)
 
 
 def read_json_lines(path, wanted):
@@ -139,6 +143,29 @@ def _cell(value):
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def _records(path, wanted, rows, columns):
+    """Records of rows (number of the line, cells, error), the first perhaps a header.
+
+    Args:
+        columns: as in `read_csv`.
+    """
+    first = next(rows, None)
+    rows = itertools.chain([first] if first else [], rows)
+    needed = set(wanted.values())
+    if first and needed <= set(columns) and not needed <= set(first[1]):
+        return _without_header(path, columns, rows)
+    return _with_header(path, wanted, rows)
+
+
+def _without_header(path, columns, rows):
+    """Records of rows (number of the line, cells, error)."""
+    for number, cells, error in rows:
+        if not error and len(cells) < len(columns):
+            error = f"expected {len(columns)} columns or more, received {len(cells)}"
+        values = {} if error else dict(zip(columns, cells, strict=False))
+        yield Record(f"{path}, line {number}", values, error)
 
 
 def _with_header(path, wanted, rows):

@@ -541,7 +541,7 @@ class Tokenizer:
 
     # Ids to text
 
-    def decode(self, ids, lengths=None):
+    def decode(self, ids, lengths=None, unknown=None):
         """Ids (..., time) -> strings (...), as a person writes them.
 
         Every separator is written before its token and depends on those before only, so
@@ -553,14 +553,20 @@ class Tokenizer:
             ids: integers, each less than `size`.
             lengths: integers (...), how many of each row are its text. Without them it
                 goes to the first <end> or <pad>, or if these are `written`, to the end.
+            unknown: strings (..., time), what is written for <unk> at each place; None:
+                U+FFFD.
         """
         ids = tf.cast(ids, tf.int32)
         shape = tf.shape(ids)
         flat = tf.reshape(ids, [tf.reduce_prod(shape[:-1]), shape[-1]])
         if lengths is not None:
             lengths = tf.reshape(tf.cast(lengths, tf.int32), [-1])
-        tokens = tf.ragged.boolean_mask(flat, self._printed(flat, lengths))
+        printed = self._printed(flat, lengths)
+        tokens = tf.ragged.boolean_mask(flat, printed)
         pieces = tf.gather(tf.constant(self._texts), tokens.flat_values)
+        if unknown is not None:
+            others = tf.boolean_mask(tf.reshape(unknown, tf.shape(flat)), printed)
+            pieces = tf.where(tokens.flat_values == self.unknown, others, pieces)
         if self.units in _PATTERNS:
             separators = self._separators(tokens)
             pieces = tf.strings.join([separators, pieces])

@@ -40,9 +40,7 @@ def caption_metrics(hypotheses, references, units="words"):
             f"Expected at least one reference per picture; picture "
             f"{[bool(r) for r in references].index(False)} has none."
         )
-    # sacrebleu wants streams: the i-th reference of every picture, None where missing.
-    most = max(len(r) for r in references)
-    streams = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
+    streams = streams_of(references)
     tokenize = "13a" if units == "words" else "char"
     right = sum(h in r for h, r in zip(hypotheses, references, strict=True))
     figures = {"exact_match": 100 * right / len(hypotheses)}
@@ -53,6 +51,13 @@ def caption_metrics(hypotheses, references, units="words"):
     figures["chrf"] = sacrebleu.corpus_chrf(hypotheses, streams).score
     figures["cider_d"] = cider_d(hypotheses, references, units)
     return figures
+
+
+def streams_of(references):
+    """References as sacrebleu wants them: the i-th of every sentence, None where there
+    are fewer."""
+    most = max(len(r) for r in references)
+    return [[r[i] if i < len(r) else None for r in references] for i in range(most)]
 
 
 def cider_d(hypotheses, references, units="words", sigma=6.0):

@@ -165,9 +165,8 @@ def filters(default):
 # Attention
 
 
-def attention(default):
-    help = "how to look"
-    return field(default, help, choices=("none", "soft", "hard"), group=MODEL)
+def attention(default, choices=("none", "soft", "hard"), help="how to look"):
+    return field(default, help, choices=choices, group=MODEL)
 
 
 def attention_units(default):
@@ -180,12 +179,12 @@ def attention_penalty():
     return field(0.0, help, low=0, group=MODEL)
 
 
-def gate():
+def gate(default=True):
     help = (
         "weigh the context by a gate, as Xu et al. do; without, it goes in as it is, "
         "as the lectures print it"
     )
-    return field(True, help, group=MODEL)
+    return field(default, help, group=MODEL)
 
 
 def condition(default):
@@ -197,10 +196,10 @@ def condition(default):
     return field(default, help, choices=("initial", "first", "every"), group=MODEL)
 
 
-def vote_activation():
-    help = "of the vote of word, state and context on the next word"
+def vote_activation(default="tanh", reason=""):
+    help = _with_reason("of the vote of word, state and context on the next", reason)
     names = ("tanh", "relu", "elu", "selu", "silu", "gelu", "linear")
-    return field("tanh", help, choices=names, group=MODEL)
+    return field(default, help, choices=names, group=MODEL)
 
 
 # Training
@@ -282,6 +281,11 @@ def steps_per_call(default):
     return field(default, help, low=1, group=TRAINING)
 
 
+def average(default):
+    help = "the weights are the mean of those after so many last rounds"
+    return field(default, help, low=1, high=100, group=TRAINING)
+
+
 def jit(default, reason=""):
     help = _with_reason("compile the training step with XLA", reason)
     return field(default, help, group=TRAINING)
@@ -334,28 +338,31 @@ def serve_beam(default):
     return field(default, help, low=1, high=1000, group=ANSWERS)
 
 
-def beam(default=1):
+def beam(default=1, request=False):
     help = "hypotheses side by side; 1: greedy"
-    return field(default, help, low=1, high=1000, group=ANSWERS)
+    return field(default, help, low=1, high=1000, group=ANSWERS, request=request)
 
 
-def length_penalty(what="sentences"):
+def length_penalty(what="sentences", default=0.0, request=False):
     help = f"above 0, long {what} rank higher"
-    return field(0.0, help, low=0, group=ANSWERS)
+    return field(default, help, low=0, group=ANSWERS, request=request)
 
 
 def describe(options):
     """How an answer was decoded, in a line for a table: a score means nothing without.
 
     Args:
-        options: with `temperature`, `top_k`, `top_p`, `seed`; perhaps `beam` and
-            `length_penalty`.
+        options: perhaps with `temperature`, `top_k`, `top_p` and `seed`, `beam`,
+            `length_penalty` and `coverage_penalty`.
     """
-    if options.temperature:
+    if getattr(options, "temperature", 0):
         return (
             f"sampling, temperature {options.temperature:g}, top-k {options.top_k}, "
             f"top-p {options.top_p:g}, seed {options.seed}"
         )
     if getattr(options, "beam", 1) == 1:
         return "greedy"
-    return f"beam {options.beam}, length penalty {options.length_penalty:g}"
+    line = f"beam {options.beam}, length penalty {options.length_penalty:g}"
+    if getattr(options, "coverage_penalty", 0):
+        line += f", coverage penalty {options.coverage_penalty:g}"
+    return line

@@ -23,7 +23,8 @@ class Pairs:
 
     owner: int (pairs,), the row whose kinds' values a pair is given: five captions of a
         picture are five pairs of one row.
-    targets: output name -> array (pairs, ...), or a list of lists, which core pads.
+    targets: output name -> array (pairs, ...), or a list of lists, which core pads: to
+        what the longest of a batch needs.
     inputs: further inputs of the model, as for teacher forcing, likewise.
     weights: output name -> float32, of the shape of its loss: 0 where nothing counts.
     aligned: whether targets and weights have a value for every step of the inputs with

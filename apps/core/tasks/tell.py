@@ -21,8 +21,9 @@ class Tell(Task):
     """A family of tasks whose answer is a text.
 
     Its config has `tokenizer`, `lower`, `vocabulary_size`, `min_count`, `max_length`
-    and `label_smoothing`, its `Options` `beam`, `length_penalty`, `temperature`,
-    `top_k`, `top_p` and `seed`; its assets are a `Tokenizer`.
+    and `label_smoothing`; its assets are a `Tokenizer`, or `vocabulary` is overridden.
+    Its `Options` are `beam`, `length_penalty`, `temperature`, `top_k`, `top_p` and
+    `seed`, or `respond` is overridden.
 
     Attributes of a subclass:
         text: the name of the response's text.
@@ -37,9 +38,14 @@ class Tell(Task):
         "chrf": "chrF {:.1f}",
     }
 
+    @property
+    def vocabulary(self):
+        """The `Tokenizer` of the answers."""
+        return self.assets
+
     def memory(self, model, inputs):
         """In the graph: what the decoder reads of the inputs, (batch, regions,
-        features)."""
+        features), and its mask, bool (batch, regions), or None."""
         raise NotImplementedError
 
     def learn(self, train):
@@ -59,7 +65,7 @@ class Tell(Task):
         """A pair for every right text of a row."""
         references = examples[self.references]
         texts = [text for several in references for text in several]
-        vocabulary = self.assets
+        vocabulary = self.vocabulary
         tokens, _ = vocabulary.encode(texts, self.config.max_length, end=True)
         tokens = tokens.numpy()
         before = np.pad(
@@ -79,8 +85,8 @@ class Tell(Task):
     def respond(self, model, inputs, options):
         """`tokens` int32 (batch, time), `length` int32 (batch,), `score` float32
         (batch,), with attention also `attention` float32 (batch, time, regions)."""
-        memory = self.memory(model, inputs)
-        step, state = model.get_layer("decoder").begin(memory, beam=options.beam)
+        memory, mask = self.memory(model, inputs)
+        step, state = model.get_layer("decoder").begin(memory, mask, options.beam)
         decoded = self._decode(step, state, tf.shape(memory)[0], options)
         tensors = {
             "tokens": decoded.tokens,
@@ -91,9 +97,10 @@ class Tell(Task):
             tensors["attention"] = decoded.weights
         return tensors
 
-    def _decode(self, step, state, rows, options):
-        vocabulary = self.assets
-        common = {
+    def limits(self, rows):
+        """What every way of decoding so many rows is told."""
+        vocabulary = self.vocabulary
+        return {
             "start": tf.fill([rows], vocabulary.start),
             "end": vocabulary.end,
             "max_length": self.config.max_length,
@@ -101,6 +108,9 @@ class Tell(Task):
             "suppress": (vocabulary.pad, vocabulary.unknown, vocabulary.start),
             "pad": vocabulary.pad,
         }
+
+    def _decode(self, step, state, rows, options):
+        common = self.limits(rows)
         if options.temperature:
             return decoding.sample(
                 step,
@@ -127,8 +137,8 @@ class Tell(Task):
         and what `respond` returned: `score` is the natural logarithm of its
         probability, `attention` where it looked before each token."""
         tokens = tensors["tokens"]
-        pieces = self.assets.decode(tokens[:, :, None])
-        return {self.text: self.assets.decode(tokens), "pieces": pieces, **tensors}
+        pieces = self.vocabulary.decode(tokens[:, :, None])
+        return {self.text: self.vocabulary.decode(tokens), "pieces": pieces, **tensors}
 
     def readable(self, request, row):
         answer = super().readable(request, row)

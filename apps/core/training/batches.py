@@ -25,12 +25,19 @@ def of_examples(task, examples):
     inputs = {name: dense(column) for name, column in pairs.inputs.items()}
     targets = {name: dense(column) for name, column in pairs.targets.items()}
     weights = {name: dense(column, "float32") for name, column in pairs.weights.items()}
+    own_lengths = lengths_of_pairs(pairs)
     owner = tf.constant(pairs.owner, tf.int64)
     lengths = measure(task, columns, len(examples))
     widths = []
     if lengths is not None:
         widths = widths_for(lengths, config.jit)
         lengths = tf.gather(lengths, owner)
+    own_widths = []
+    if own_lengths is not None:
+        own_widths = widths_for(own_lengths, config.jit, rounded=False)
+        # First by the pairs' own, of which every step costs most.
+        lengths = 0 if lengths is None else lengths
+        lengths += own_lengths * (1 + tf.reduce_max(lengths))
 
     def batches(first_step, part=WHOLE):
         def make(step, indices):
@@ -43,14 +50,22 @@ def of_examples(task, examples):
             features = task.features(task.augment(values, seed))
             if widths:
                 features = padded(features, widths)
+            given = gathered(inputs, indices)
             outputs = gathered(targets, indices), gathered(weights, indices)
+            if own_widths:
+                longest = tf.reduce_max(tf.gather(own_lengths, indices))
+                width = width_of(longest, own_widths)
+                given, *outputs = [
+                    {name: aligned(column, width) for name, column in columns.items()}
+                    for columns in (given, *outputs)
+                ]
             if widths and pairs.aligned:
                 width = tf.reduce_max([steps_of(t) for t in open_of(features)])
                 outputs = [
                     {name: aligned(column, width) for name, column in columns.items()}
                     for columns in outputs
                 ]
-            return features | gathered(inputs, indices), *outputs
+            return features | given, *outputs
 
         if lengths is None:
             stream = index_batches(
@@ -68,8 +83,24 @@ def dense(column, dtype=None):
     if isinstance(column, np.ndarray):
         return tf.constant(column, dtype)
     longest = max((len(row) for row in column), default=0)
-    filled = [list(row) + [0] * (longest - len(row)) for row in column]
-    return tf.constant(np.array(filled), dtype)
+    filled = np.array([list(row) + [0] * (longest - len(row)) for row in column])
+    if dtype is None and filled.dtype.kind == "i":
+        dtype = "int32"  # as ids are everywhere
+    return tf.constant(filled, dtype)
+
+
+def lengths_of_pairs(pairs):
+    """Steps of each pair, int32 (pairs,), where all its columns are lists of lists that
+    are as long as each other; else None."""
+    columns = [
+        *pairs.inputs.values(),
+        *pairs.targets.values(),
+        *pairs.weights.values(),
+    ]
+    if pairs.aligned or any(isinstance(column, np.ndarray) for column in columns):
+        return None
+    lengths = {tuple(map(len, column)) for column in columns}
+    return tf.constant(*lengths, tf.int32) if len(lengths) == 1 else None
 
 
 def gathered(columns, indices):
@@ -122,13 +153,16 @@ def lengths_of(ids):
     return tf.reduce_max(tf.where(real, places, 0), axis=1)
 
 
-def widths_for(lengths, few):
+def widths_for(lengths, few, rounded=True):
     """The widths that open axes are padded to: list of int, growing.
 
     Args:
-        lengths: int (rows,). few: at most four of them, for XLA.
+        lengths: int (rows,). few: at most four of them, for XLA. rounded: else, whether
+            some of `WIDTHS` are enough, or every width may be.
     """
     longest = int(tf.reduce_max(lengths))
+    if not (few or rounded):
+        return list(range(1, max(longest, 1) + 1))
     if not few:
         return [w for w in WIDTHS if w < longest] + [max(longest, 1)]
     return sorted(

@@ -6,6 +6,7 @@ file is written whole, the checkpoint's manifest last, so that a kill at any mom
 leaves a checkpoint that can be read.
 """
 
+import contextlib
 import csv
 import json
 import logging
@@ -30,19 +31,22 @@ class Rounds(keras.callbacks.Callback):
 
     Args:
         enough: function of a round's figures -> whether the training may end with it.
+        average: rounds at most whose weights' mean is scored and kept; training goes on
+            from those of the last one.
 
     Attributes:
         history: a dict of figures for each round. is_best: of the last one, whether no
             other scored higher. ended: whether it was enough.
     """
 
-    def __init__(self, model, folder, score, kept=None, enough=None):
+    def __init__(self, model, folder, score, kept=None, enough=None, average=1):
         super().__init__()
         self.trained, self.folder, self.score = model, folder, score
         self.strategy = model.distribute_strategy
         self.writes = workers.is_chief(self.strategy)
         self.kept = model if kept is None else kept
         self.enough = enough or (lambda figures: False)
+        self.average, self.last_weights = average, []  # of rounds: lists of arrays
         self.history, self.is_best, self.ended = [], False, False
         self.started = time.perf_counter()
 
@@ -57,6 +61,10 @@ class Rounds(keras.callbacks.Callback):
         workers.wait(self.strategy)
 
     def _keep_round(self, epoch, logs):
+        with self._averaged():
+            self._score_and_save(epoch, logs)
+
+    def _score_and_save(self, epoch, logs):
         figures = {k: float(v) for k, v in {**logs, **self.score()}.items()}
         logs.update(figures)  # TensorBoard shows them too.
         seconds = time.perf_counter() - self.started
@@ -68,6 +76,25 @@ class Rounds(keras.callbacks.Callback):
         self.is_best = figures["val_score"] >= best
         if self.is_best:
             save_model(self.kept, self.folder / "model.keras")
+
+    @contextlib.contextmanager
+    def _averaged(self):
+        """Inside, the model has the mean weights of the last rounds."""
+        if self.average == 1:
+            yield
+            return
+        variables = averaged_variables(self.trained)
+        own = [replicas.read(v, self.strategy) for v in variables]
+        self.last_weights = [*self.last_weights, own][-self.average :]
+        for variable, several in zip(
+            variables, zip(*self.last_weights, strict=True), strict=True
+        ):
+            replicas.write(variable, np.mean(several, axis=0), self.strategy)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, own, strict=True):
+                replicas.write(variable, value, self.strategy)
 
     def restore(self):
         """Load the last checkpoint; returns the number of rounds that are done."""
@@ -92,6 +119,9 @@ class Rounds(keras.callbacks.Callback):
         variables = all_variables(self.trained)
         arrays = _read_arrays(self._checkpoint / saved["file"])
         shapes = [replicas.whole_shape(v, self.strategy) for v in variables]
+        arrays, last = arrays[: len(shapes)], arrays[len(shapes) :]
+        size = len(averaged_variables(self.trained))
+        self.last_weights = [last[i : i + size] for i in range(0, len(last), size)]
         if [a.shape for a in arrays] != shapes:
             raise UserError(
                 f"The checkpoint in {self._checkpoint} was written by another model "
@@ -117,6 +147,7 @@ class Rounds(keras.callbacks.Callback):
         arrays = [replicas.read(v, self.strategy) for v in variables]
         if not self.writes:
             return
+        arrays += [array for weights in self.last_weights for array in weights]
         make_folder(self._checkpoint)
         name = f"round-{rounds}.npz"
         size = sum(array.nbytes for array in arrays)
@@ -174,6 +205,15 @@ def _read_arrays(path):
             f"The checkpoint {path} is missing or damaged ({error}). Delete the folder "
             "it is in: --resume then starts from the beginning."
         ) from None
+
+
+def averaged_variables(model):
+    """What a mean of weights is taken of: no states of random numbers."""
+    return [
+        v
+        for v in model.variables
+        if "float" in keras.backend.standardize_dtype(v.dtype)
+    ]
 
 
 def all_variables(model):

@@ -50,6 +50,7 @@ def fit(task, answerer, splits, folder, resume, planned):
         kept=None if trainer is model else model,
         in_words=lambda figures: in_words(task, figures),
         enough=lambda figures: enough(task, figures),
+        average=getattr(config, "average", 1),
     )
     return config
 

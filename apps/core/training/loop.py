@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 
+from ..errors import UserError
 from ..files.whole import remove_leftovers
 from . import replicas, workers
 from .checkpoints import Rounds, all_variables
@@ -38,6 +39,7 @@ def train(
     kept=None,
     in_words=lambda figures: "",
     enough=None,
+    average=1,
 ):
     """Fit `model`, with a validation and a checkpoint after every round.
 
@@ -55,6 +57,7 @@ def train(
         kept: the part of the model that `model.keras` keeps; None: all of it.
         in_words: function of a round's figures -> what is printed of them.
         enough: function of them -> whether training may end with this round.
+        average: rounds whose mean weights are scored and kept, see `Rounds`.
 
     Ctrl-C ends it early with a KeyboardInterrupt. In every case the model leaves
     with the best weights.
@@ -66,7 +69,12 @@ def train(
     """
     folder = pathlib.Path(folder)
     strategy = model.distribute_strategy
-    keeper = Rounds(model, folder, score, kept, enough)
+    if average > 1 and workers.count(strategy) > 1:
+        raise UserError(
+            "--average above 1 needs all weights in one process: expected one worker, "
+            f"received {workers.count(strategy)}. Take --average 1."
+        )
+    keeper = Rounds(model, folder, score, kept, enough, average)
     if keeper.writes:
         remove_leftovers(folder)
     done = keeper.restore() if resume else 0
