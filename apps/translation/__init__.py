@@ -6,7 +6,9 @@ the source again before every token; the alignment shows where.
 
     saccade demo translation
 
-learns builtin dates, of many forms and languages, to ISO 2026-11-28.
+learns builtin dates, 28. November 2026 or 2026年11月28日, to 2026-11-28. The preset
+tiny (half a minute) reaches an exact match of 80 % at least, on days that training
+never saw.
 
     saccade train translation --data FOLDER --source en --target de --minutes 15 \\
         --out RUN

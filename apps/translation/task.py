@@ -10,7 +10,7 @@ import tensorflow as tf
 from ...layers import decoding
 from ..core.data.places import lies_in
 from ..core.errors import UserError
-from ..core.inputs.tokenizer import Tokenizer
+from ..core.inputs.tokenizer import SPECIAL, Tokenizer
 from ..core.settings.json_text import read_json
 from ..core.tasks.signatures import Signature
 from ..core.tasks.tell import Tell
@@ -18,6 +18,7 @@ from ..core.training import batches
 from . import config, data, pictures, scores
 from .model import build_model, memory_mask
 
+END = SPECIAL[3]  # what stands behind the last token of an answer
 BY_TOKEN = ("tokens", "alignment", "token_log_prob")
 
 
@@ -151,15 +152,15 @@ class Translation(Tell):
         if self.copies(options):
             limits["suppress"] = (self.vocabulary.pad, self.vocabulary.start)
         longest = self.config.max_length
-        lengths = tf.where(options.max_length > 0, options.max_length, longest)
+        lengths = tf.where(options.length > 0, options.length, longest)
         decoded = decoding.beam_search(
             step,
             state,
             beam=options.max_beam,
             n_best=options.n_best,
-            length_penalty=options.length_penalty,
-            coverage_penalty=options.coverage_penalty if attends else 0.0,
-            beams=tf.minimum(options.beam, options.max_beam),
+            length_penalty=sound(options.length_penalty),
+            coverage_penalty=sound(options.coverage_penalty) if attends else 0.0,
+            beams=tf.clip_by_value(options.beam, 1, options.max_beam),
             max_lengths=tf.minimum(lengths, longest),
             **limits,
         )
@@ -196,7 +197,7 @@ class Translation(Tell):
         unknown, names = None, None
         if self.copies(options):
             # Not the last source token, which is <end>.
-            words = tf.where(source_tokens == self.end_name, "", source_tokens)
+            words = tf.where(source_tokens == END, "", source_tokens)
             looked = tensors["alignment"][..., :width]
             looked *= tf.cast(words != "", tf.float32)[:, None, None]
             place = tf.argmax(looked, axis=-1, output_type=tf.int32)
@@ -217,15 +218,14 @@ class Translation(Tell):
             answer["alignment"] = tensors["alignment"][:, 0, :, :width]
         return answer
 
-    @property
-    def end_name(self):
-        return self.vocabulary.tokens[self.vocabulary.end]
-
     def pieces(self, ids, unknown=None):
-        """Token ids (batch, time) as strings, each alone, <end> too, "" behind it."""
+        """Token ids (batch, time) as strings, each alone, <end> too, "" behind it. A
+        byte that is no whole character is called <0xE6>."""
         several = None if unknown is None else unknown[..., None]
-        texts = tf.strings.strip(self.vocabulary.decode(ids[..., None], None, several))
-        return tf.where(ids == self.vocabulary.end, self.end_name, texts)
+        texts = trimmed(self.vocabulary.decode(ids[..., None], None, several))
+        names = tf.gather(tf.constant(self.vocabulary.tokens), ids)
+        named = (texts == "") & (ids != self.vocabulary.pad)
+        return tf.where(named, names, texts)
 
     def source_tokens(self, texts):
         """Strings (batch,) to their tokens as they stand there, <end> behind the last:
@@ -237,9 +237,9 @@ class Translation(Tell):
         tokens = tf.strings.substr(
             clean, found.starts, found.ends - found.starts, unit="UTF8_CHAR"
         )
-        tokens = tf.pad(tf.strings.strip(tokens), [[0, 0], [0, 1]])
+        tokens = tf.pad(trimmed(tokens), [[0, 0], [0, 1]])
         behind = tf.range(count + 1) == found.lengths[:, None]
-        return tf.where(behind, self.end_name, tokens)
+        return tf.where(behind, END, tokens)
 
     def signatures(self):
         """`score`: of a `text` and its `translation`, how likely that is."""
@@ -255,7 +255,7 @@ class Translation(Tell):
     def features_of_score(self, values):
         tokens, _ = self.vocabulary.encode(values["translation"], end=True)
         starts = tf.fill([tf.shape(tokens)[0], 1], self.vocabulary.start)
-        before = tf.concat([starts, tokens[:, :-1]], axis=1)
+        before = tf.concat([starts, tokens], axis=1)[:, :-1]  # of no rows too
         before = tf.where(before == self.vocabulary.end, 0, before)
         return self.features(values) | {"tokens": before, "targets": tokens}
 
@@ -294,8 +294,8 @@ class Translation(Tell):
     def readable(self, request, row):
         """Without the padding behind tokens."""
         answer = super(Tell, self).readable(request, row)
-        count = length_of(answer["tokens"], self.end_name)
-        sources = length_of(answer["source_tokens"], self.end_name)
+        count = length_of(answer["tokens"], END)
+        sources = length_of(answer["source_tokens"], END)
         answer = {k: v[:count] if k in BY_TOKEN else v for k, v in answer.items()}
         answer["source_tokens"] = answer["source_tokens"][:sources]
         if "alignment" in answer:
@@ -321,7 +321,7 @@ class Translation(Tell):
             )
         ]
         if answer["ok"] and not answer["ended"]:
-            lines[0] += "  cut off: see --max-length"
+            lines[0] += "  cut off: see --length"
         return "\n".join(lines)
 
     def draw(self, requests, answers):
@@ -362,6 +362,18 @@ def learn_tokens(texts, config):
         lower=config.lower,
         fallback="bytes" if exact else "unknown",
     )
+
+
+def sound(penalties):
+    """Penalties of a request, with 0 in the place of what is none."""
+    fine = tf.math.is_finite(penalties) & (penalties > 0)
+    return tf.where(fine, tf.minimum(penalties, 100.0), 0.0)
+
+
+def trimmed(tokens):
+    """Strings without white space around them, but for those that are nothing else."""
+    stripped = tf.strings.strip(tokens)
+    return tf.where(stripped == "", tokens, stripped)
 
 
 def length_of(tokens, end):

@@ -294,7 +294,7 @@ def translation_requests(splits):
         "beam": [1, 2, 5, 99],
         "length_penalty": [0.0, 1.0, 0.6, 2.0],
         "coverage_penalty": [0.0, 0.2, 0.0, 1.0],
-        "max_length": [0, 3, 99, 1],
+        "length": [0, 3, 99, 1],
     }
 
 
@@ -306,7 +306,7 @@ def translation_bad(good):
         "beam": [5, 0, -1, 1, 5],
         "length_penalty": [1.0, -1.0, float("nan"), 0.0, 1.0],
         "coverage_penalty": [0.0, -1.0, 0.0, float("nan"), 0.0],
-        "max_length": [0, -3, 2**31 - 1, 5, 0],
+        "length": [0, -3, 2**31 - 1, 5, 0],
     }
 
 
@@ -459,7 +459,7 @@ EXPECTED = {
         most=READ_AT_MOST,
     ),
     "translation": Expected(
-        parameters=0,
+        parameters=273_919,
         small={"builtin_size": 300},
         real=translation_files,
         outputs={

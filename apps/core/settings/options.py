@@ -129,9 +129,9 @@ def embedding(default, reason="", low=1):
     return field(default, help, low=low, high=8192, group=MODEL)
 
 
-def tied():
+def tied(default=False):
     help = "the output uses the embedding's weights (Press & Wolf 2017)"
-    return field(False, help, group=MODEL)
+    return field(default, help, group=MODEL)
 
 
 def dropout(default, reason=""):

@@ -117,3 +117,37 @@ def test_widths_for():
 def test_lists_of_different_lengths_are_padded():
     column = batches.dense([[1, 2, 3], [], [4]])
     np.testing.assert_array_equal(column, [[1, 2, 3], [0, 0, 0], [4, 0, 0]])
+
+
+class Pairwise(Letters):
+    """Every row is a pair with a target of its own length, as long as its steps."""
+
+    def targets(self, examples):
+        own = [[1 + row] * (1 + row % 7) for row in range(len(examples))]
+        weights = [[1.0] * len(row) for row in own]
+        return Pairs(np.arange(len(own)), {"y": own}, {"before": own}, {"y": weights})
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_pairs_are_as_wide_as_the_longest_of_their_batch(jit):
+    task = Pairwise(Config(jit=jit))
+    stream = batches.of_examples(task, Examples(text=TEXTS))(0)
+    widths, longest, seen = set(), [], []
+    for x, y, w in stream.take(WINDOW):
+        lengths = w["y"].numpy().sum(axis=1).astype(int)
+        before, after = x["before"].numpy(), y["y"].numpy()
+        np.testing.assert_array_equal(before, after)
+        assert ((after != 0).sum(axis=1) == lengths).all()
+        assert (lengths == 1 + (after[:, 0] - 1) % 7).all()
+        text_lengths = (x["ids"].numpy() != 0).sum(axis=1)
+        assert (text_lengths == 1 + (after[:, 0] - 1) % 9).all()
+        widths.add(after.shape[1])
+        longest.append((lengths.max(), after.shape[1]))
+        seen += after[:, 0].tolist()
+    if jit:  # each width is a compilation
+        assert len(widths) <= len(batches.QUANTILES)
+        assert all(most <= width for most, width in longest)
+    else:
+        assert all(most == width for most, width in longest)
+        assert len(widths) > len(batches.QUANTILES)
+    assert set(seen) == set(range(1, 31))

@@ -149,6 +149,56 @@ def test_the_best_weights_are_kept(uninterrupted):
     assert not np.array_equal(model.get_weights()[0], state[0])
 
 
+@pytest.mark.parametrize("stopped_after", [None, 2], ids=["whole", "resumed"])
+def test_the_mean_of_the_last_rounds_is_scored_and_kept(tmp_path, stopped_after):
+    """After rounds 1, 2, 3 ...: the mean of 1; of 1 and 2; of 1 to 3; of 2 to 4."""
+    own, seen, model = [], [], build()
+
+    def score(limit=None):
+        seen.append([np.array(w) for w in model.trainable_weights])
+        if len(seen) == limit:
+            raise KeyboardInterrupt
+        return {"val_score": float(len(seen))}
+
+    def fit(limit=None, resume=False):
+        class Noting(checkpoints.Rounds):
+            def on_epoch_end(self, epoch, logs=None):
+                own.append([np.array(w) for w in model.trainable_weights])
+                super().on_epoch_end(epoch, logs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "Rounds", Noting)
+            loop.train(
+                model,
+                batches,
+                STEPS,
+                5,
+                tmp_path,
+                lambda: score(limit),
+                resume,
+                average=3,
+            )
+
+    if stopped_after:
+        with pytest.raises(KeyboardInterrupt):
+            fit(limit=stopped_after + 1)
+        own.pop()
+        seen.pop()
+        model = build()
+        fit(resume=True)
+    else:
+        fit()
+    assert len(own) == len(seen) == 5
+    for i, mean in enumerate(seen):
+        last = own[max(0, i - 2) : i + 1]
+        for k, weight in enumerate(mean):
+            expected = np.mean([weights[k] for weights in last], axis=0)
+            np.testing.assert_allclose(weight, expected, atol=1e-6)
+    assert_equal([np.array(w) for w in model.trainable_weights], seen[-1])
+    best = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    assert_equal([np.array(w) for w in best.trainable_weights], seen[-1])
+
+
 def test_a_figure_may_come_in_some_rounds_only(tmp_path):
     figures = iter([{}, {"val_mcc": 0.5}, {}])
 
