@@ -70,6 +70,11 @@ class Translation(Tell):
         """The tokens of both languages, the widths of sources, and the longest
         translation's length."""
         config = self.config
+        if not len(train):
+            raise UserError(
+                f"{config.data} has no sentences to learn from: it is validation or "
+                "test alone. Name the folder that has train, too."
+            )
         texts = [text for several in train["translations"] for text in several]
         source = learn_tokens(train["text"], config)
         target = learn_tokens(texts, config)
