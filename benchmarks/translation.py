@@ -17,7 +17,7 @@ also
 
 - paired bootstrap resampling (Koehn 2004, "Statistical significance tests for machine
   translation evaluation"): p, how often chance alone makes two equally good systems
-  differ as much, by as many samples of the test split;
+  differ so much, by a thousand samples of the test split;
 - BLEU by length: the test split in five parts of equally many sentences, from the
   shortest to the longest source. A decoder without attention knows the source from one
   vector, whose size does not grow with the sentence: long sentences are why attention
@@ -30,6 +30,7 @@ import argparse
 import dataclasses
 import json
 import os
+import pathlib
 import re
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -202,16 +203,22 @@ def unseen_patterns(run, options, most):
 # What is printed
 
 
-def table_of(title, rows):
+def show(console, title, rows):
     """rows: list of dicts with the same keys, the first of which is text."""
-    first, *others = rows[0]
-    table = rich.table.Table(first, title=title, box=None)
-    for heading in others:
-        table.add_column(heading, justify="right")
+    table = rich.table.Table(box=None)
+    for i, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="right" if i else "left", overflow="fold")
     for row in rows:
         cells = (f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values())
         table.add_row(*cells)
-    return table
+    console.print(f"\n{title}", markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def names_of(paths):
+    """What the runs are called: their folders' names where those differ."""
+    names = [pathlib.Path(path).name for path in paths]
+    return names if all(names) and len(set(names)) == len(names) else paths
 
 
 def row_of(name, figures, keys):
@@ -255,9 +262,9 @@ def main(words=None):
         raise UserError(f"Expected one run or two; received {len(arguments.runs)}.")
     if arguments.plot and len(arguments.runs) < 2:
         raise UserError("--plot draws two runs by length: name OTHER_RUN.")
-    loaded = {path: load(path) for path in dict.fromkeys(arguments.runs)}
-    if len(loaded) < len(arguments.runs):
+    if len(set(arguments.runs)) < len(arguments.runs):
         raise UserError(f"Expected two runs; received {arguments.runs[0]} twice.")
+    loaded = dict(zip(names_of(arguments.runs), map(load, arguments.runs), strict=True))
     (run, splits), *others = loaded.values()
     for other in others:
         expect_same_data((run, splits), other)
@@ -267,41 +274,42 @@ def main(words=None):
     references, language = test["translations"], run.config.target
 
     console = rich.console.Console(width=100)
-    systems = {p: translate(r, test, options) for p, (r, _) in loaded.items()}
+    systems = {n: translate(one, test, options) for n, (one, _) in loaded.items()}
     figures = {
-        path: scores.figures(texts, references, language)
-        for path, texts in systems.items()
+        name: scores.figures(texts, references, language)
+        for name, texts in systems.items()
     }
-    rows = [row_of(path, found, MAIN) for path, found in figures.items()]
-    data = arguments.data or run.config.data
-    console.print(table_of(f"{data}: {len(test)} sentences, {options}", rows))
-    found = figures[arguments.runs[0]]
+    rows = [row_of(name, found, MAIN) for name, found in figures.items()]
+    title = f"{arguments.data or run.config.data}: {len(test)} sentences, beam "
+    title += f"{arguments.beam}, length penalty {arguments.length_penalty:g}"
+    show(console, title, rows)
+    found = next(iter(figures.values()))
     for name in ("bleu", "chrf"):
         console.print(f"{name}: {found[f'{name}_signature']}", soft_wrap=True)
 
-    for path, (one, own) in loaded.items():
+    for name, (one, own) in loaded.items():
         if one.config.data == "builtin" and arguments.data is None:
-            parts = {"test split": figures[path]}
+            parts = {"test split": figures[name]}
             parts["unseen patterns"] = unseen_patterns(one, options, most)
             keys = EXACT
         else:
             seen = is_seen(references, own.train["translations"])
-            parts = by_seen(systems[path], references, seen, language)
+            parts = by_seen(systems[name], references, seen, language)
             keys = PART
-        rows = [row_of(name, found, keys) for name, found in parts.items()]
-        console.print(table_of(path, rows))
+        rows = [row_of(part, found, keys) for part, found in parts.items()]
+        show(console, name, rows)
     if not others:
         return
 
     samples = QUICK["samples"] if arguments.quick else SAMPLES
     p = paired_bootstrap(*systems.values(), references, language, samples)
     console.print(
-        f"Paired bootstrap resampling, {samples} samples: p = {p['bleu']:.3g} by BLEU, "
+        f"\nPaired bootstrap resampling, {samples} samples: p = {p['bleu']:.3g} by BLEU, "
         f"{p['chrf']:.3g} by chrF."
     )
     lengths = run.assets.source.lengths(test["text"])
     rows = by_length(lengths, systems, references, language)
-    console.print(table_of("BLEU by tokens of the source", rows))
+    show(console, "BLEU by tokens of the source", rows)
     if arguments.plot:
         plot(rows, systems, f"BLEU by length, {languages(run)}", arguments.plot)
 

@@ -120,6 +120,12 @@ def test_seen_and_unseen_have_figures_of_their_own():
     assert every["seen"]["sentences"] == 5
 
 
+def test_runs_are_called_as_their_folders_where_these_differ():
+    assert translation.names_of(["runs/a", "b/"]) == ["a", "b"]
+    for same in (["x/run", "y/run"], [".", "y/run"]):
+        assert translation.names_of(same) == same
+
+
 def test_runs_of_other_data_are_an_error():
     def loaded(name, sha256, target):
         config = APP.Config(data="d", source="en", target=target)
@@ -138,7 +144,7 @@ def test_a_run_of_another_app_is_an_error(tmp_path):
 
     text = to_json(other.Config(), "sentiment")
     (tmp_path / "config.json").write_text(text, "utf-8")
-    with pytest.raises(UserError, match="sentiment.*translation"):
+    with pytest.raises(UserError, match="of translation, received those of sent"):
         translation.main([str(tmp_path)])
 
 
@@ -189,15 +195,22 @@ def test_two_runs_are_compared(pair_of_runs, tmp_path, capsys):
     printed = capsys.readouterr().out
     for run in pair_of_runs:
         found = run.evaluate(beam=2, length_penalty=1.0)
-        (line, _), keys = cells(printed, str(run.folder)), translation.MAIN.values()
+        (line,), keys = cells(printed, run.folder.name), translation.MAIN.values()
         assert line.split() == [f"{found[key]:.2f}" for key in keys]
     assert f"bleu: {found['bleu_signature']}" in printed
     assert f"chrf: {found['chrf_signature']}" in printed
-    assert [line.split()[0] for line in cells(printed, "seen")] == ["6", "6"]
-    assert [line.split()[0] for line in cells(printed, "unseen")] == ["4", "4"]
     test = ours.task.read().test
+    references = test["translations"]
     texts = [translation.translate(run, test, {"beam": 2}) for run in pair_of_runs]
-    p = translation.paired_bootstrap(*texts, test["translations"], "de", 50)
+    seen = np.array([text.startswith("Now") for text in test["text"]])
+    parts = [translation.by_seen(some, references, seen) for some in texts]
+    for name, count in {"seen": 6, "unseen": 4}.items():
+        expected = [f"{part[name]['chrf']:.2f}" for part in parts]
+        lines = [line.split() for line in cells(printed, name)]
+        assert [(line[0], line[2]) for line in lines] == [
+            (str(count), chrf) for chrf in expected
+        ]
+    p = translation.paired_bootstrap(*texts, references, "de", 50)
     assert f"50 samples: p = {p['bleu']:.3g} by BLEU, {p['chrf']:.3g}" in printed
     parts = re.findall(r"^ *\d+ to \d+ +(\d+) ", printed, re.MULTILINE)
     assert parts == ["2"] * 5
