@@ -304,8 +304,8 @@ def main(words=None):
     samples = QUICK["samples"] if arguments.quick else SAMPLES
     p = paired_bootstrap(*systems.values(), references, language, samples)
     console.print(
-        f"\nPaired bootstrap resampling, {samples} samples: p = {p['bleu']:.3g} by BLEU, "
-        f"{p['chrf']:.3g} by chrF."
+        f"\nPaired bootstrap resampling, {samples} samples: p = {p['bleu']:.3g} by "
+        f"BLEU, {p['chrf']:.3g} by chrF."
     )
     lengths = run.assets.source.lengths(test["text"])
     rows = by_length(lengths, systems, references, language)

@@ -76,7 +76,7 @@ class Sizes:
     trained: int = 64
 
 
-QUICK = Sizes(units=8, vocabulary=50, steps=5, beam=3, decoded=4, few=2, trained=3)
+QUICK = Sizes(units=8, vocabulary=50, steps=3, beam=3, decoded=4, few=2, trained=3)
 
 
 def task_of(sizes):
