@@ -1,7 +1,7 @@
 """How fast translation is: against a Python loop, and against layers of Keras alone.
 
     python benchmarks/translation_speed.py            minutes
-    python benchmarks/translation_speed.py --quick    seconds; proves only that it runs
+    python benchmarks/translation_speed.py --quick    a toy; proves only that it runs
 
 Both parts have the same network, untrained, without dropout: a bidirectional GRU reads
 the source, a GRU with Bahdanau attention writes the target, and its embedding is its
@@ -10,8 +10,9 @@ nor stopping plays a part.
 
 Decoding: sentences a second by beam search, the encoder inside the measured time, of
 
-- ours: `saccade.layers.decoding.beam_search` in one tf.function, as the app decodes,
-  plain and with XLA; with what the app answers besides tokens, the alignment;
+- ours: `saccade.layers.decoding.beam_search` in one tf.function, called by the app's
+  own `respond`, plain and with XLA; with what that tells besides tokens, scores and the
+  alignment, and the length penalty, which changes nothing among equal lengths;
 - loop: the encoder and one step of the decoder are a tf.function each; a Python loop
   calls the step once per token and keeps the beam's books eagerly, all sentences at
   once. It keeps tokens alone and knows no sentence that has ended, which is kinder than
@@ -52,6 +53,7 @@ from keras import ops
 from timing import medians
 
 from saccade.apps.core.inputs.tokenizer import SPECIAL, Tokenizer
+from saccade.apps.core.tasks.signatures import options_in_graph
 from saccade.apps.core.training.fit import compile_trainer
 from saccade.apps.translation.config import Config
 from saccade.apps.translation.model import memory_mask
@@ -79,8 +81,20 @@ class Sizes:
 QUICK = Sizes(units=8, vocabulary=50, steps=3, beam=3, decoded=4, few=2, trained=3)
 
 
+class Endless(Translation):
+    """Whose sentences have no end: all are as long as they may be."""
+
+    def limits(self, rows):
+        return super().limits(rows) | {"suppress": suppressed(self.vocabulary)}
+
+
+def suppressed(vocabulary):
+    """What nobody writes."""
+    return vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.end
+
+
 def task_of(sizes):
-    """A `Translation`, whose languages have as many tokens."""
+    """The task with these sizes, both languages with as many tokens."""
     tokenizer = Tokenizer([f"w{i}" for i in range(sizes.vocabulary - len(SPECIAL))])
     config = Config(
         units=sizes.units,
@@ -91,7 +105,7 @@ def task_of(sizes):
         dropout=0.0,
         learning_rate=0.1,  # of which the warm-up begins with a twentieth
     )
-    return Translation(config, Vocabularies(tokenizer, tokenizer, (sizes.steps,)))
+    return Endless(config, Vocabularies(tokenizer, tokenizer, (sizes.steps,)))
 
 
 def random_tokens(sizes, rows, seed):
@@ -105,22 +119,17 @@ def random_tokens(sizes, rows, seed):
 
 
 def ours(task, model, beam, jit=False):
-    vocabulary, longest = task.vocabulary, task.config.max_length
+    options = task.Options(beam=beam, replace_unknown=False)
 
     @tf.function(jit_compile=jit)
     def decode(source):
-        memory, mask = task.memory(model, {"source": source})
-        step, state = model.get_layer("decoder").begin(memory, mask, beam)
-        start = tf.fill([len(source)], vocabulary.start)
-        never = suppressed(vocabulary)
-        return decoding.beam_search(
-            step, state, start, vocabulary.end, longest, beam, suppress=never
-        )
+        # What a request may set is one value per row there.
+        given = options_in_graph(options, len(source), {})
+        return task.respond(model, {"source": source}, given)
 
     def run(source):
-        tokens, *_, weights = decode(source)
-        weights.numpy()
-        return tokens[:, 0].numpy()
+        tensors = {name: tensor.numpy() for name, tensor in decode(source).items()}
+        return tensors["tokens"][:, 0]
 
     return run
 
@@ -172,11 +181,6 @@ def one_by_one(decode):
         return np.concatenate([decode(source[i : i + 1]) for i in range(len(source))])
 
     return run
-
-
-def suppressed(vocabulary):
-    """What nobody writes: above all the end."""
-    return vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.end
 
 
 def decoders(task, model, sizes):
