@@ -253,7 +253,8 @@ def beam_search(
     blocked = _blocked_until(end, min_length, suppress, vocabulary)
     first_row = (tf.range(batch) * beam)[:, None]  # (batch, 1)
     # A finished hypothesis goes on in one way only, for free.
-    frozen = tf.where(tf.range(vocabulary) == end, 0.0, _IMPOSSIBLE)
+    kept = min(beam, vocabulary)
+    frozen = tf.where(tf.range(kept) == 0, 0.0, _IMPOSSIBLE)
 
     length_penalty, coverage_penalty = map(_per_row, (length_penalty, coverage_penalty))
     covers = coverage_penalty is not None
@@ -281,9 +282,15 @@ def beam_search(
     def grow(t, tokens, state, log_probs, lengths, finished, coverage, history):
         old = (tokens, state, log_probs, lengths, finished, coverage)
         logits, stepped, *weights = step(tf.reshape(tokens, [-1]), state)
-        new = tf.nn.log_softmax(blocked(tf.cast(logits, tf.float32), t))
-        new = tf.reshape(new, [batch, beam, vocabulary])
+        logits = blocked(tf.cast(logits, tf.float32), t)
+        # Of a hypothesis no more than so many can be among the best of its row, and
+        # the penalties are the same for all its tokens: the others are left here.
+        new, choices = tf.math.top_k(logits, kept)
+        new -= tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+        new = tf.reshape(new, [batch, beam, kept])
+        choices = tf.reshape(choices, [batch, beam, kept])
         totals = log_probs[:, :, None] + tf.where(finished[:, :, None], frozen, new)
+        choices = tf.where(finished[:, :, None], end, choices)
         lengths += tf.cast(~finished, tf.int32)
         if covers:
             new = tf.reshape(tf.cast(weights[0], tf.float32), tf.shape(coverage))
@@ -292,14 +299,17 @@ def beam_search(
         if length_penalty is not None or covers:
             divisor, added = terms(lengths, coverage)
             ranks = totals / divisor[:, :, None] + added[:, :, None]
-        _, best = tf.math.top_k(tf.reshape(ranks, [batch, -1]), beam)
-        parents, tokens = best // vocabulary, best % vocabulary  # (batch, beam)
+        _, best = tf.math.top_k(tf.reshape(ranks, [batch, beam * kept]), beam)
+        parents = best // kept  # (batch, beam)
+        tokens, log_probs = (
+            tf.gather(tf.reshape(x, [batch, beam * kept]), best, batch_dims=1)
+            for x in (choices, totals)
+        )
         rows = first_row + parents
 
         def follow(x):  # (batch, beam) in the order of the parents
             return tf.gather(tf.reshape(x, [-1]), rows)
 
-        log_probs = tf.gather(tf.reshape(totals, [-1]), rows * vocabulary + tokens)
         stepped = tf.nest.map_structure(
             lambda x: tf.gather(x, tf.reshape(rows, [-1])), stepped
         )

@@ -226,3 +226,10 @@ def test_equal_sources_are_one_row_of_several_translations():
     ):
         assert list(before) == [task.vocabulary.start, *after[:-1]]
         assert after[-1] == task.vocabulary.end
+
+
+def test_the_command_line_has_what_score_reads():
+    from saccade.apps.cli.requests import flags_of, kinds_of
+
+    assert flags_of("translation")["--translation"] == "translation"
+    assert "translation" not in kinds_of("translation", every=False)
