@@ -119,7 +119,7 @@ def random_tokens(sizes, rows, seed):
 
 
 def ours(task, model, beam, jit=False):
-    options = task.Options(beam=beam, replace_unknown=False)
+    options = task.in_graph(task.Options(beam=beam, replace_unknown=False))
 
     @tf.function(jit_compile=jit)
     def decode(source):

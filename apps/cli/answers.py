@@ -123,7 +123,8 @@ def _print_lines(task, rows):
 
 
 def _print_error(label, answer):
-    name = f"{label}: " if label else ""
+    named = not label or answer["error"].startswith(label)
+    name = "" if named else f"{label}: "
     print(f"{name}{answer['error']}", file=sys.stderr)
 
 

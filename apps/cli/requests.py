@@ -121,7 +121,8 @@ def read_requests(kinds, words, table=""):
         return read_table(kinds, table)
     if unknown := [name for name in words.values if name not in kinds]:
         raise UserError(
-            f"{flag_of(unknown[0])}: what answers reads {' and '.join(kinds)} only."
+            f"{flag_of(unknown[0])} belongs to another --signature; this one reads "
+            f"{' and '.join(map(flag_of, kinds))}."
         )
     columns = {
         name: [value for word in words.values[name] for value in kind.from_word(word)]

@@ -263,9 +263,18 @@ class Export(Answering):
     folder: pathlib.Path
 
     def __post_init__(self):
-        self._loaded = tf.saved_model.load(str(self.folder))
-        card = json.loads((self.folder / "model_card.json").read_text("utf-8"))
-        self.task = self.app.task_for(from_json(self.app.Config, card["config"]))
+        try:
+            self._loaded = tf.saved_model.load(str(self.folder))
+            card = json.loads((self.folder / "model_card.json").read_text("utf-8"))
+            config = from_json(self.app.Config, card["config"])
+        except Exception as error:  # Damaged files raise many kinds.
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"{self.folder} cannot be loaded: saved_model.pb, variables/ or "
+                f"model_card.json is missing or damaged ({type(error).__name__}: "
+                f"{reason:.200}). Export it again: saccade export {self.app.name} RUN"
+            ) from error
+        self.task = self.app.task_for(config)
 
     def inputs_of(self, signature):
         if signature not in self._loaded.signatures:

@@ -139,15 +139,16 @@ class Options:
     beam: int = options.beam(5, request=True)
     max_beam: int = field(
         0,
-        "hypotheses that there is room for, of which --beam uses some, or all where it "
-        "is more; 0: as many",
+        "hypotheses that an export has room for, of which a request's beam uses some, "
+        "or all where it is more; 0: as many",
         low=0,
         high=1000,
         group=options.ANSWERS,
     )
     n_best: int = field(
         1,
-        "translations of an answer, the best first",
+        "translations of an answer, the best first, each with its score, the logarithm "
+        "of its probability under both penalties",
         low=1,
         high=1000,
         group=options.ANSWERS,
@@ -178,11 +179,11 @@ class Options:
 
     def __post_init__(self):
         validate(self)
-        room = self.max_beam or max(self.beam, self.n_best)
-        object.__setattr__(self, "max_beam", room)  # the dataclass is frozen
-        if self.n_best > room:
+        most = max(self.beam, self.max_beam)
+        if self.n_best > most:
             raise ConfigError(
-                f"n_best: expected at most max_beam, {room}; received {self.n_best}."
+                f"n_best: expected at most as many as beam, {most}; received "
+                f"{self.n_best}."
             )
 
 
@@ -235,11 +236,13 @@ def preset_for(data):
 def kinds(config):
     """What a request holds."""
     examples = ["28. November 2026", "2026年11月28日"]
-    return {"text": Text(examples, alias="prompt", blank=False, most=LONGEST)}
+    text = Text(examples, lines=True, blank=False, most=LONGEST)
+    return {"text": text}
 
 
 def signature_kinds(config):
     """What further signatures read besides: `score`."""
     help = "of --signature score: a translation, whose probability is asked for"
     examples = ["2026-11-28", "2026-11-29"]
-    return {"translation": Text(examples, help=help, blank=False, most=LONGEST)}
+    given = Text(examples, lines=True, help=help, blank=False, most=LONGEST)
+    return {"translation": given}

@@ -4,6 +4,7 @@ import os
 import re
 
 from ..core.data import splits, tables
+from ..core.data.encodings import read_utf8
 from ..core.data.places import path_of
 from ..core.errors import UserError
 
@@ -150,9 +151,17 @@ def _some(names):
 
 
 def _no_languages(config, folder):
+    path = path_of(config.data)
+    if os.path.isfile(path) and _is_table(path):
+        first = read_utf8(path).partition("\n")[0].strip()
+        hint = f"They are columns; the first row is: {first[:200]}"
+    else:
+        hint = (
+            f"Files in {folder} end in: {_some(_languages(folder))}. Those of a table "
+            "are called as its columns."
+        )
     return UserError(
         f"{config.data}: name both languages with --source and --target, as in "
         f"--source en --target de; received {config.source!r} and {config.target!r}. "
-        f"Files in {folder} end in: {_some(_languages(folder))}. Those of a table are "
-        "called as its columns."
+        f"{hint}"
     )

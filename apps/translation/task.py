@@ -19,6 +19,7 @@ from . import config, data, pictures, scores
 from .model import build_model, memory_mask
 
 END = SPECIAL[3]  # what stands behind the last token of an answer
+NO_HYPOTHESIS = -1e6  # a score below is that of none
 BY_TOKEN = ("tokens", "alignment", "token_log_prob")
 
 
@@ -125,9 +126,20 @@ class Translation(Tell):
     def validated(self):
         return self.Options(beam=1)
 
+    def in_graph(self, options):
+        """With room for the beam; without attention there is no coverage."""
+        if options.coverage_penalty and self.config.attention == "none":
+            raise UserError(
+                "--coverage-penalty expected a model with attention; this one was "
+                "trained with --attention=none. Leave the option out."
+            )
+        return dataclasses.replace(
+            options, max_beam=max(options.beam, options.max_beam)
+        )
+
     def exported(self):
         beam = self.config.serve_beam
-        return self.Options(beam=beam, n_best=beam)
+        return self.Options(beam=beam, max_beam=beam, n_best=beam)
 
     def rank(self, figures):
         return figures["bleu"] + figures["chrf"]
@@ -208,7 +220,7 @@ class Translation(Tell):
             place = tf.argmax(looked, axis=-1, output_type=tf.int32)
             unknown = tf.gather(words, place, batch_dims=1)  # (batch, n_best, time)
             names = unknown[:, 0]
-        texts = self.vocabulary.decode(ids, unknown=unknown)
+        texts = tf.strings.strip(self.vocabulary.decode(ids, unknown=unknown))
         answer = {
             self.text: texts[:, 0],
             "score": tensors["score"][:, 0],
@@ -224,17 +236,21 @@ class Translation(Tell):
         return answer
 
     def pieces(self, ids, unknown=None):
-        """Token ids (batch, time) as strings, each alone, <end> too, "" behind it. A
-        byte that is no whole character is called <0xE6>."""
+        """Token ids (batch, time) as strings, each alone, "" behind the last. By their
+        names come <end>, <unk> where there is no `unknown`, and a byte that is no
+        whole character, <0xE6>."""
         several = None if unknown is None else unknown[..., None]
         texts = trimmed(self.vocabulary.decode(ids[..., None], None, several))
         names = tf.gather(tf.constant(self.vocabulary.tokens), ids)
-        named = (texts == "") & (ids != self.vocabulary.pad)
-        return tf.where(named, names, texts)
+        named = texts == ""
+        if unknown is None:
+            named |= ids == self.vocabulary.unknown
+        return tf.where(named & (ids != self.vocabulary.pad), names, texts)
 
     def source_tokens(self, texts):
         """Strings (batch,) to their tokens as they stand there, <end> behind the last:
-        string (batch, source tokens). Of a byte its whole character."""
+        string (batch, source tokens). Of several bytes the first is the whole
+        character, the others "·"."""
         found = self.assets.source.encode_with_offsets(texts)
         clean = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         count = tf.shape(found.starts)[1]
@@ -242,7 +258,11 @@ class Translation(Tell):
         tokens = tf.strings.substr(
             clean, found.starts, found.ends - found.starts, unit="UTF8_CHAR"
         )
-        tokens = tf.pad(trimmed(tokens), [[0, 0], [0, 1]])
+        again = found.starts[:, 1:] == found.starts[:, :-1]
+        again = tf.pad(again, [[0, 0], [1, 0]])[:, :count]
+        again &= tf.sequence_mask(found.lengths, count)
+        tokens = tf.where(again, "·", trimmed(tokens))
+        tokens = tf.pad(tokens, [[0, 0], [0, 1]])
         behind = tf.range(count + 1) == found.lengths[:, None]
         return tf.where(behind, END, tokens)
 
@@ -305,6 +325,11 @@ class Translation(Tell):
         answer["source_tokens"] = answer["source_tokens"][:sources]
         if "alignment" in answer:
             answer["alignment"] = answer["alignment"][:, :sources]
+        if "n_best" in answer:  # without what a smaller beam has not
+            there = answer["n_best_score"] > NO_HYPOTHESIS
+            count = max(1, int(there.sum()))
+            answer["n_best"] = answer["n_best"][:count]
+            answer["n_best_score"] = answer["n_best_score"][:count]
         return answer
 
     # For people
@@ -326,12 +351,19 @@ class Translation(Tell):
             )
         ]
         if answer["ok"] and not answer["ended"]:
-            lines[0] += "  cut off: see --length"
-        return "\n".join(lines)
+            lines[0] += "  cut off: no end within --length, or that of training"
+        others = [f"    {i}. {line}" for i, line in enumerate(lines[1:], 2)]
+        return "\n".join([lines[0], *others])
 
     def draw(self, requests, answers):
         """The alignment of each, as a matrix with both sentences."""
-        drawn = [answer for answer in answers if answer["ok"]]
+        kind = self.kinds()["text"]
+        texts, drawn = [], []
+        for request, answer in zip(requests, answers, strict=True):
+            if answer["ok"]:
+                text = request["text"] if isinstance(request, dict) else request
+                texts.append(kind.encode(text)[0].decode("utf-8", "replace"))
+                drawn.append(answer)
         if drawn and "alignment" not in drawn[0]:
             raise UserError(
                 "--plot draws the attention, but this model was trained with "
@@ -339,7 +371,7 @@ class Translation(Tell):
             )
         if not drawn:
             raise UserError("No text could be read, so there is nothing to draw.")
-        return pictures.alignments(drawn)
+        return pictures.alignments(texts, drawn)
 
     def example_row(self, examples, i):
         return f"{examples['text'][i]} → {examples['translations'][i][0]}"
@@ -349,8 +381,8 @@ class Translation(Tell):
         return {
             "lies in": lies_in(self.config, builtin="made by every command"),
             "translations": sum(map(len, train["translations"])),
-            "source tokens": assets.source.size,
-            "target tokens": assets.target.size,
+            "source vocabulary": f"{assets.source.size} {self.config.tokenizer}",
+            "target vocabulary": f"{assets.target.size} {self.config.tokenizer}",
             "longest translation": f"{self.config.max_length - 1} tokens",
         }
 

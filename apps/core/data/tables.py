@@ -20,6 +20,7 @@ import csv
 import io
 import itertools
 import json
+import logging
 import pathlib
 import re
 import typing
@@ -27,6 +28,8 @@ import typing
 from ..errors import UserError
 from ..files.whole import write_text
 from .encodings import read_utf8
+
+log = logging.getLogger("saccade")
 
 ENDINGS = (".csv", ".tsv", ".jsonl")  # of what is read and written
 
@@ -154,7 +157,13 @@ def _records(path, wanted, rows, columns):
     first = next(rows, None)
     rows = itertools.chain([first] if first else [], rows)
     needed = set(wanted.values())
-    if first and needed <= set(columns) and not needed <= set(first[1]):
+    if first and needed <= set(columns) and not needed & set(first[1]):
+        log.info(
+            "%s has no header with %s: its first columns are read as %s.",
+            path,
+            " and ".join(sorted(needed)),
+            ", ".join(columns),
+        )
         return _without_header(path, columns, rows)
     return _with_header(path, wanted, rows)
 

@@ -195,6 +195,7 @@ class Answerer:
     def function(self, name, options):
         """A signature's tf.function; `options`: of the task's `Options`."""
         signature = self.task.signature(name)
+        options = self.task.in_graph(options)
         if signature.takes_options:  # what a request sets is no part of the graph
             default = self.task.Options()
             free = {n: getattr(default, n) for n in request_fields(options)}
@@ -268,8 +269,8 @@ def _answer(task, signature, request, values, error):
 
 
 def _zeros(value):
-    """Zeros of a value's shape, of bytes the empty ones."""
-    return b"" if isinstance(value, bytes) else value * 0
+    """Zeros of a value's shape and kind, of bytes the empty ones."""
+    return b"" if isinstance(value, bytes) else np.asarray(value * 0, value.dtype)
 
 
 def signature_named(task, name):

@@ -172,6 +172,10 @@ class Task:
         """For so many steps."""
         return optimizers.adamw(self.config, steps)
 
+    def in_graph(self, options):
+        """The `Options` that a graph is made for, which answers requests with these."""
+        return options
+
     def exported(self):
         """The `Options` of an export, where a request does not set them."""
         return self.Options()

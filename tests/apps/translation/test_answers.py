@@ -72,7 +72,8 @@ def test_the_others_are_less_likely_and_different(trained):
     assert len(set(answer["n_best"])) == 5
     ranks = list(answer["n_best_score"])
     assert ranks == sorted(ranks, reverse=True)
-    assert trained.run.task.show(answer).count("\n") == 4
+    lines = trained.run.task.show(answer).split("\n")
+    assert len(lines) == 5 and lines[4].startswith("    5. ")
 
 
 def test_a_request_sets_beam_and_length_for_its_row(trained):
@@ -89,14 +90,18 @@ def test_a_request_sets_beam_and_length_for_its_row(trained):
     assert answer["translation"][0].numpy().decode() == greedy["translation"]
     assert answer["ended"].numpy().tolist() == [True, True, False]
     assert len(answer["translation"][2].numpy()) == 4
-    # A row with one hypothesis has no other.
+    # A row with one hypothesis has no other, and none is shown.
     assert answer["n_best_score"][0, 1] < -1e6 < answer["n_best_score"][1, 1]
+    export = trained.loaded_export
+    narrow, wide = (export.predict(TEXTS[:1], beam=beam)[0] for beam in (2, 99))
+    assert len(narrow["n_best"]) == len(narrow["n_best_score"]) == 2
+    assert len(wide["n_best"]) == trained.run.config.serve_beam
 
 
 def test_what_is_cut_off_is_said(trained):
     (answer,) = trained.run.predict(TEXTS[:1], length=4)
     assert len(answer["translation"]) == 4 and not answer["ended"]
-    assert trained.run.task.show(answer).endswith("cut off: see --length")
+    assert "cut off: no end within --length" in trained.run.task.show(answer)
 
 
 def test_the_picture_has_both_sentences(trained):
@@ -105,7 +110,35 @@ def test_the_picture_has_both_sentences(trained):
     assert len(figure.axes) == 3
     for axes, text in zip(figure.axes, TEXTS, strict=True):
         across = [label.get_text() for label in axes.get_xticklabels()]
-        assert "".join(across) == f"{text}<end>"
+        assert "".join(across) == text.replace(" ", "␣") + "<end>"
+    titles = [text.get_text() for text in figure.texts]
+    for title, text in zip(titles, TEXTS, strict=True):
+        assert title.startswith(text) and "→" in title
+
+
+def test_bytes_and_unknown_words_have_names(trained):
+    (answer,) = trained.run.predict(["3. Mai 1951 \N{GRINNING FACE}"])
+    assert answer["source_tokens"][-5:] == ["\N{GRINNING FACE}", "·", "·", "·", "<end>"]
+    task = untrained()
+    request = {"text": "the cat", "translation": "die Zoë"}
+    answerer = Answerer(task, task.build_model())
+    (scored,) = answerer.answers([request], Options(), "score")
+    assert scored["tokens"] == ["die", "<unk>", "<end>"]
+
+
+def test_a_file_is_a_sentence_a_line(trained, tmp_path):
+    path = tmp_path / "dates.txt"
+    path.write_text(f"\ufeff{TEXTS[0]}\r\n\n{TEXTS[1]}\n", "utf-8")
+    assert trained.app.task_for(trained.run.config).kinds()["text"].values(path) == [
+        TEXTS[0],
+        TEXTS[1],
+    ]
+
+
+def test_a_long_text_is_drawn_on_one_page(trained):
+    text = "28. November 2026 war ein Tag. " * 8
+    figure = trained.run.draw([text], trained.run.predict([text]))
+    assert figure.get_size_inches()[0] < 26
 
 
 # Without training
@@ -179,8 +212,10 @@ def test_a_source_read_from_its_end_is_aligned_in_its_order():
 def test_no_attention_no_alignment():
     task = untrained(attention="none")
     answerer = Answerer(task, task.build_model())
-    (answer,) = answerer.answers(["the cat"], Options(coverage_penalty=0.5))
+    (answer,) = answerer.answers(["the cat"], Options())
     assert "alignment" not in answer and answer["tokens"]
+    with pytest.raises(UserError, match="coverage-penalty expected a model with"):
+        answerer.answers(["the cat"], Options(coverage_penalty=0.5))
     with pytest.raises(UserError, match="--attention=soft"):
         task.draw(["the cat"], [answer])
     (scored,) = answerer.answers(

@@ -705,3 +705,18 @@ def test_tatoeba(saccade_data):
         saccade_data / "mt_en_zh_tatoeba", source="zh", target="en", columns="en,zh"
     )
     assert "嗨。" in data.read(back).train["text"]
+
+
+def test_a_column_that_is_misspelt_is_no_table_without_a_header(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("id,english,german\n1,a cat,eine Katze\n", "utf-8")
+    with pytest.raises(UserError, match="expected a column 'germn' .--target."):
+        data.read(config(path, source="english", target="germn"))
+
+
+def test_a_table_without_a_header_says_how_it_is_read(tmp_path, caplog):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("a cat\teine Katze\n", "utf-8")
+    with caplog.at_level("INFO", "saccade"):
+        data.read(config(path, split="100/0/0"))
+    assert "has no header with de and en: its first columns" in caplog.text

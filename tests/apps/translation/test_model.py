@@ -11,7 +11,7 @@ from saccade.apps.core.inputs.tokenizer import Tokenizer
 from saccade.apps.translation import APP
 from saccade.apps.translation.config import Config, Options
 from saccade.apps.translation.model import build_encoder, build_model
-from saccade.apps.translation.task import Vocabularies
+from saccade.apps.translation.task import Translation, Vocabularies
 from saccade.layers import LSTM, AttentionRNN, Bidirectional
 
 LETTERS = Tokenizer(list("abcdef"), "characters")
@@ -137,11 +137,12 @@ def test_settings_that_cannot_be(settings, message):
 
 
 def test_room_for_hypotheses():
-    assert Options(beam=7).max_beam == 7
-    assert Options(beam=2, n_best=3).max_beam == 3
-    assert Options(beam=2, max_beam=6).max_beam == 6
-    with pytest.raises(ConfigError, match="n_best: expected at most max_beam, 2"):
-        Options(max_beam=2, n_best=3)
+    task = Translation(Config(**SMALL), ASSETS)
+    assert task.in_graph(Options(beam=7)).max_beam == 7
+    assert task.in_graph(Options(beam=2, max_beam=6)).max_beam == 6
+    assert Options(beam=2, max_beam=3, n_best=3).n_best == 3
+    with pytest.raises(ConfigError, match="n_best: expected at most as many as beam"):
+        Options(beam=2, n_best=3)
 
 
 def test_the_command_line_names_a_cell_per_level():
