@@ -63,6 +63,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/crf.py --json benchmarks/results/crf.json
+	$(BIN)/python benchmarks/translation_speed.py --json benchmarks/results/translation_speed.json
 	$(BIN)/python benchmarks/language.py
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/scaling.py

@@ -7,8 +7,8 @@ translates the test split of a run's data, or that of `--data`, and prints BLEU 
 chrF with the signatures that say how sacrebleu counted, and lower-cased BLEU. Then
 apart for
 
-- seen sentences, one of whose references stands word by word among the translations
-  that the run was trained on, and unseen ones;
+- seen sentences, which stand word by word among those that the run was trained on, or
+  one of whose references does, and unseen ones;
 - of a run on the builtin dates instead: the test split, and dates by patterns that
   the builtin data lacks; exact match, in percent.
 
@@ -294,6 +294,7 @@ def main(words=None):
             keys = EXACT
         else:
             seen = is_seen(references, own.train["translations"])
+            seen |= np.isin(test["text"], own.train["text"])
             parts = by_seen(systems[name], references, seen, language)
             keys = PART
         rows = [row_of(part, found, keys) for part, found in parts.items()]
