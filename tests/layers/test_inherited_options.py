@@ -12,6 +12,7 @@ from saccade.layers.recurrent import CellLayer
 
 from .every_layer import (
     ALL,
+    ATTENTION,
     BATCH,
     LAYERS,
     MASK,
@@ -25,16 +26,14 @@ from .every_layer import (
 )
 
 # (option, layer): what the refusal must say
-REFUSED = {
-    ("return_sequences", "AttentionRNN"): "received return_sequences=False",
-    ("return_state", "AttentionRNN"): "received return_state=False",
-    ("stateful", "AttentionRNN"): "no stateful=True: .* from the memory",
-    (
-        "trainable_state",
-        "AttentionRNN",
-    ): "no trainable_state=True: .* from the memory",
-    ("go_backwards", "Bidirectional"): "reads forwards; received LSTM",
-}
+REFUSED = {("go_backwards", "Bidirectional"): "reads forwards; received LSTM"}
+for attends in ATTENTION:
+    REFUSED |= {
+        ("return_sequences", attends): "received return_sequences=False",
+        ("return_state", attends): "received return_state=False",
+        ("stateful", attends): "no stateful=True: .* from the memory",
+        ("trainable_state", attends): "no trainable_state=True: .* from the memory",
+    }
 each_layer = pytest.mark.parametrize("name", LAYERS)
 
 
