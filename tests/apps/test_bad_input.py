@@ -436,7 +436,7 @@ def test_prompts_on_the_command_line(expected, raw, predict):
         return
     for case, prompt in PROMPTS.items():
         refused = expected.refuses(prompt)
-        done = predict("--prompt", prompt)
+        done = predict("--text", prompt)
         assert done.exit_code == bool(refused), f"{case}: {done.exception!r}"
         answer = json.loads(done.stdout)
         assert answer["ok"] == (not refused), case

@@ -195,9 +195,10 @@ class Text(Kind):
 
     def texts_in(self, text):
         """A text, or with `lines` its lines that are not empty; list of str."""
-        if not self.lines:
-            return [text]
-        return [line for line in text.split("\n") if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]
+        if not self.lines or not (lines or self.blank):
+            return [text]  # without any line, so that `encode` refuses it
+        return lines
 
     def text(self, value):
         """A value as str and "", or "" and why it cannot be read."""
