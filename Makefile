@@ -33,11 +33,13 @@ test: $(VENV)/.test
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 2 tests/apps --ignore tests/apps/core
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --ignore tests/layers --ignore tests/foreign --ignore tests/apps
 
-# Three too, because XLA's programs and loaded exports stay until then.
+# Four too, because XLA's programs and loaded exports stay until then.
 SLOW := -m "slow and not oracle" $(WORKERS) $(if $(APPS),--apps $(APPS))
-HEAVY := tests/serving/test_client.py tests/test_benchmarks.py
+HEAVY := tests/serving/test_client.py tests/test_benchmarks.py \
+	tests/test_translation_benchmarks.py
 test-slow: $(VENV)/.test
-	$(BIN)/pytest $(SLOW) --ignore tests/layers $(HEAVY:%=--ignore %)
+	$(BIN)/pytest $(SLOW) --half 1 --ignore tests/layers $(HEAVY:%=--ignore %)
+	$(BIN)/pytest $(SLOW) --half 2 --ignore tests/layers $(HEAVY:%=--ignore %)
 	$(BIN)/pytest $(SLOW) tests/layers
 	$(BIN)/pytest $(SLOW) $(HEAVY)
 
