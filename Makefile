@@ -33,7 +33,7 @@ test: $(VENV)/.test
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 2 tests/apps --ignore tests/apps/core
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --ignore tests/layers --ignore tests/foreign --ignore tests/apps
 
-# Four too, because XLA's programs and loaded exports stay until then.
+# Five, because XLA's programs and loaded exports stay until then.
 SLOW := -m "slow and not oracle" $(WORKERS) $(if $(APPS),--apps $(APPS))
 HEAVY := tests/serving/test_client.py tests/test_benchmarks.py \
 	tests/test_translation_benchmarks.py
@@ -42,7 +42,8 @@ test-slow: $(VENV)/.test
 	$(BIN)/pytest $(SLOW) --half 2 --ignore tests/layers $(HEAVY:%=--ignore %) || \
 		test $$? = 5  # none of these APPS is in it
 	$(BIN)/pytest $(SLOW) tests/layers
-	$(BIN)/pytest $(SLOW) $(HEAVY)
+	$(BIN)/pytest $(SLOW) --half 1 $(HEAVY)
+	$(BIN)/pytest $(SLOW) --half 2 $(HEAVY) || test $$? = 5
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
