@@ -31,7 +31,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["SACREBLEU_SEED"] = "12345"  # its default, whatever the shell says
@@ -67,7 +66,7 @@ def paired_bootstrap(ours, theirs, references, language="", samples=SAMPLES):
     Returns:
         dict of `bleu` and `chrf` -> p; the least that it can be is 1 / (samples + 1).
     """
-    metrics = {"bleu": sacrebleu.BLEU(tokenize=words_of(language))}
+    metrics = {"bleu": sacrebleu.BLEU(tokenize=scores.tokenizer_of(language))}
     metrics["chrf"] = sacrebleu.CHRF()
     systems = [("theirs", theirs), ("ours", ours)]
     streams = streams_of(references)
@@ -78,12 +77,6 @@ def paired_bootstrap(ours, theirs, references, language="", samples=SAMPLES):
         # Of two equal systems sacrebleu counts no sample, and says 1 / (samples + 1).
         p[name] = second.p_value if first.score != second.score else 1.0
     return p
-
-
-def words_of(language):
-    """The name of the rule by which `scores.figures` cuts words."""
-    signature = scores.figures(["-"], [["-"]], language)["bleu_signature"]
-    return re.search(r"tok:([^|]+)", signature)[1]
 
 
 def by_length(lengths, systems, references, language=""):

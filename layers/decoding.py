@@ -249,7 +249,7 @@ def beam_search(
     batch = tf.shape(start)[0]
     state = repeat_rows(state, beam)
     tokens = tf.repeat(start[:, None], beam, axis=1)  # (batch, beam)
-    vocabulary, looked = _probe(step, tf.reshape(tokens, [-1]), state)
+    vocabulary, attention_weights = _probe(step, tf.reshape(tokens, [-1]), state)
     blocked = _blocked_until(end, min_length, suppress, vocabulary)
     first_row = (tf.range(batch) * beam)[:, None]  # (batch, 1)
     # A finished hypothesis goes on in one way only, for free.
@@ -258,7 +258,7 @@ def beam_search(
 
     length_penalty, coverage_penalty = map(_per_row, (length_penalty, coverage_penalty))
     covers = coverage_penalty is not None
-    if covers and looked is None:
+    if covers and attention_weights is None:
         raise ValueError(
             "beam_search expected a `step` that returns attention weights, because "
             "coverage_penalty is not 0; received one that returns none."
@@ -331,9 +331,9 @@ def beam_search(
     only_first = tf.where(tf.range(beam) == 0, 0.0, _IMPOSSIBLE)
     rows = start.shape[0]
     shapes = {"tokens": [rows, beam], "parents": [rows, beam]}
-    if looked is not None:
-        shapes["weights"] = [rows and rows * beam, looked.shape[-1]]
-    regions = tf.shape(looked)[-1] if covers else 0
+    if attention_weights is not None:
+        shapes["weights"] = [rows and rows * beam, attention_weights.shape[-1]]
+    regions = tf.shape(attention_weights)[-1] if covers else 0
     t, _, _, log_probs, lengths, _, coverage, history = tf.while_loop(
         lambda t, tokens, state, log_probs, lengths, finished, coverage, history: (
             (t == 0) | ~tf.reduce_all(finished)
@@ -359,7 +359,7 @@ def beam_search(
     lengths = lengths[:, :n_best]
     real = tf.sequence_mask(lengths, max_length)
     weights = None
-    if looked is not None:
+    if attention_weights is not None:
         weights = history["weights"].stack()
         shape = [max_length, batch, beam, weights.shape[-1] or tf.shape(weights)[-1]]
         weights = tf.reshape(weights, shape)
@@ -393,7 +393,7 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
     import tensorflow as tf
 
     start = tf.convert_to_tensor(start, tf.int32)
-    vocabulary, looked = _probe(step, start, state)
+    vocabulary, attention_weights = _probe(step, start, state)
     blocked = _blocked_until(end, min_length, suppress, vocabulary)
 
     # A finished row goes on with the others; its tokens from then on are cut off below.
@@ -410,8 +410,8 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
 
     rows = start.shape[0]
     shapes = {"tokens": [rows], "log_probs": [rows]}
-    if looked is not None:
-        shapes["weights"] = [rows, looked.shape[-1]]
+    if attention_weights is not None:
+        shapes["weights"] = [rows, attention_weights.shape[-1]]
     _, _, _, _, history = tf.while_loop(
         lambda t, tokens, state, finished, history: (t == 0) | ~tf.reduce_all(finished),
         grow,
@@ -430,7 +430,7 @@ def _one_by_one(step, state, start, end, max_length, min_length, suppress, pad, 
     log_probs = tf.transpose(history["log_probs"].stack())
     total = tf.reduce_sum(tf.where(unfinished, log_probs, 0.0), axis=1)
     weights = None
-    if looked is not None:
+    if attention_weights is not None:
         weights = tf.transpose(history["weights"].stack(), [1, 0, 2])
         weights = tf.where(unfinished[:, :, None], weights, 0.0)
     return Decoded(tf.where(unfinished, tokens, pad), lengths, total, total, weights)

@@ -59,7 +59,9 @@ def test_chance_explains_that_nothing_differs():
     ("language", "rule"), [("", "13a"), ("de", "13a"), ("zh-CN", "zh"), ("ja", "char")]
 )
 def test_words_are_those_of_the_scores(language, rule):
-    assert translation.words_of(language) == rule
+    assert translation.scores.tokenizer_of(language) == rule
+    found = translation.scores.figures(["-"], [["-"]], language)
+    assert f"tok:{rule}|" in found["bleu_signature"]
 
 
 def test_chance_is_judged_by_the_words_of_the_language():

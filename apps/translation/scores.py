@@ -8,6 +8,11 @@ from ..core.report.metrics import streams_of
 TOKENIZERS = {"zh": "zh", "cmn": "zh", "ja": "char", "th": "char"}
 
 
+def tokenizer_of(language):
+    """The name of the rule by which sacrebleu cuts a language, as "zh-CN"."""
+    return TOKENIZERS.get(language.lower().partition("-")[0].partition("_")[0], "13a")
+
+
 def figures(texts, references, language=""):
     """Scores in percent, cased, on text as a person writes it.
 
@@ -20,7 +25,7 @@ def figures(texts, references, language=""):
         `exact_match`, the share that equals a right translation; `bleu_signature` and
         `chrf_signature`, which say how sacrebleu counted; `sentences`.
     """
-    cut = TOKENIZERS.get(language.lower().partition("-")[0].partition("_")[0], "13a")
+    cut = tokenizer_of(language)
     streams = streams_of(references)
     bleu, chrf = sacrebleu.BLEU(tokenize=cut), sacrebleu.CHRF()
     lower = sacrebleu.BLEU(tokenize=cut, lowercase=True)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ...layers import decoding
 from ..core.data.places import lies_in
 from ..core.errors import UserError
-from ..core.inputs.tokenizer import SPECIAL, Tokenizer
+from ..core.inputs.tokenizer import SPECIAL, Tokenizer, learn_tokenizer
 from ..core.settings.json_text import read_json
 from ..core.tasks.signatures import Signature
 from ..core.tasks.tell import Tell
@@ -215,9 +215,9 @@ class Translation(Tell):
         if self.copies(options):
             # Not the last source token, which is <end>.
             words = tf.where(source_tokens == END, "", source_tokens)
-            looked = tensors["alignment"][..., :width]
-            looked *= tf.cast(words != "", tf.float32)[:, None, None]
-            place = tf.argmax(looked, axis=-1, output_type=tf.int32)
+            weights = tensors["alignment"][..., :width]
+            weights *= tf.cast(words != "", tf.float32)[:, None, None]
+            place = tf.argmax(weights, axis=-1, output_type=tf.int32)
             unknown = tf.gather(words, place, batch_dims=1)  # (batch, n_best, time)
             names = unknown[:, 0]
         texts = tf.strings.strip(self.vocabulary.decode(ids, unknown=unknown))
@@ -278,11 +278,9 @@ class Translation(Tell):
         }
 
     def features_of_score(self, values):
-        tokens, _ = self.vocabulary.encode(values["translation"], end=True)
-        starts = tf.fill([tf.shape(tokens)[0], 1], self.vocabulary.start)
-        before = tf.concat([starts, tokens], axis=1)[:, :-1]  # of no rows too
-        before = tf.where(before == self.vocabulary.end, 0, before)
-        return self.features(values) | {"tokens": before, "targets": tokens}
+        targets, _ = self.vocabulary.encode(values["translation"], end=True)
+        tokens = self.decoder_inputs(targets)
+        return self.features(values) | {"tokens": tokens, "targets": targets}
 
     def respond_score(self, model, inputs, options):
         """`token_log_prob` float32 (batch, time), natural logarithms, 0 in padding;
@@ -319,8 +317,8 @@ class Translation(Tell):
     def readable(self, request, row):
         """Without the padding behind tokens."""
         answer = super(Tell, self).readable(request, row)
-        count = length_of(answer["tokens"], END)
-        sources = length_of(answer["source_tokens"], END)
+        count = length_of(answer["tokens"])
+        sources = length_of(answer["source_tokens"])
         answer = {k: v[:count] if k in BY_TOKEN else v for k, v in answer.items()}
         answer["source_tokens"] = answer["source_tokens"][:sources]
         if "alignment" in answer:
@@ -391,14 +389,7 @@ def learn_tokens(texts, config):
     """A `Tokenizer` of these texts; of characters and subwords, what is unknown comes
     as its bytes, so that every text comes back as it was."""
     exact = config.tokenizer in ("characters", "subwords")
-    return Tokenizer.build(
-        texts,
-        config.tokenizer,
-        config.vocabulary_size,
-        config.min_count,
-        lower=config.lower,
-        fallback="bytes" if exact else "unknown",
-    )
+    return learn_tokenizer(texts, config, "bytes" if exact else "unknown")
 
 
 def sound(penalties):
@@ -413,12 +404,12 @@ def trimmed(tokens):
     return tf.where(stripped == "", tokens, stripped)
 
 
-def length_of(tokens, end):
-    """How many tokens there are up to the <end>, that included; else all that are not
+def length_of(tokens):
+    """How many tokens there are up to `END`, that included; else all that are not
     empty."""
     tokens = list(tokens)
-    if end in tokens:
-        return tokens.index(end) + 1
+    if END in tokens:
+        return tokens.index(END) + 1
     return max((i + 1 for i, token in enumerate(tokens) if token), default=0)
 
 

@@ -36,6 +36,7 @@ def untrained_exports(folder):
 
 
 def untrained(name, folder, seed=0):
+    """A Run of a small model that nobody trained."""
     app = apps.load(name)
     keras.utils.set_random_seed(seed)
     config = dataclasses.replace(app.presets["tiny"](), **EXPECTED[name].small)

@@ -5,8 +5,8 @@
 //
 // Several arguments of one name are its batch; INPUT alone is a batch of no rows. A ROW
 // of strings is a text, or @FILE with its bytes, of several strings with U+001E between
-// them; of numbers, the numbers with spaces between them. XLA is switched off first, as tensorflow_model_server does unless told
-// otherwise; SM_XLA=1 leaves it on.
+// them; of numbers, the numbers with spaces between them. XLA is switched off first, as
+// tensorflow_model_server does unless told otherwise; SM_XLA=1 leaves it on.
 //
 // Standard output: one JSON object per output, sorted by name, and an empty line behind
 // each request:

@@ -706,7 +706,7 @@ class Tokenizer:
         return cls(**{name: saved[name] for name in fields})
 
 
-def learn_tokenizer(texts, config):
+def learn_tokenizer(texts, config, fallback="unknown"):
     """`Tokenizer.build` by the settings of a config: `tokenizer`, the units,
     `vocabulary_size`, `min_count` and `lower`."""
     return Tokenizer.build(
@@ -715,6 +715,7 @@ def learn_tokenizer(texts, config):
         config.vocabulary_size,
         config.min_count,
         lower=config.lower,
+        fallback=fallback,
     )
 
 

@@ -67,17 +67,21 @@ class Tell(Task):
         texts = [text for several in references for text in several]
         vocabulary = self.vocabulary
         tokens, _ = vocabulary.encode(texts, self.config.max_length, end=True)
-        tokens = tokens.numpy()
-        before = np.pad(
-            tokens[:, :-1], [(0, 0), (1, 0)], constant_values=vocabulary.start
-        )
-        before[before == vocabulary.end] = vocabulary.pad
+        before, tokens = self.decoder_inputs(tokens).numpy(), tokens.numpy()
         return Pairs(
             owner=np.repeat(np.arange(len(references)), [len(r) for r in references]),
             inputs={"tokens": before},
             targets={"logits": tokens},
             weights={"logits": (tokens != vocabulary.pad).astype("float32")},
         )
+
+    def decoder_inputs(self, targets):
+        """What the decoder reads to write these: ids (batch, time), <end> behind the
+        last of each row -> the same one step late, <start> before them."""
+        vocabulary = self.vocabulary
+        starts = tf.fill([tf.shape(targets)[0], 1], vocabulary.start)
+        before = tf.concat([starts, targets], axis=1)[:, :-1]  # of no rows too
+        return tf.where(before == vocabulary.end, vocabulary.pad, before)
 
     def loss(self):
         return {"logits": TokenLoss(self.config.label_smoothing)}

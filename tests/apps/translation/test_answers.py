@@ -42,8 +42,8 @@ def test_dates_are_right_and_say_where_they_come_from(trained):
         assert answer["alignment"].shape == shape
         np.testing.assert_allclose(answer["alignment"].sum(-1), 1, atol=1e-4)
     # The year's last digit is copied from where it stands.
-    looked = answers[0]["alignment"][3].argmax()
-    assert abs(looked - TEXTS[0].index("6")) <= 1
+    place = answers[0]["alignment"][3].argmax()
+    assert abs(place - TEXTS[0].index("6")) <= 1
 
 
 def test_a_translation_has_the_probability_that_score_gives_it(trained):
