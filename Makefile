@@ -33,17 +33,14 @@ test: $(VENV)/.test
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 2 tests/apps --ignore tests/apps/core
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --ignore tests/layers --ignore tests/foreign --ignore tests/apps
 
-# Five, because XLA's programs and loaded exports stay until then.
+# Three, because XLA's programs stay until then.
 SLOW := -m "slow and not oracle" $(WORKERS) $(if $(APPS),--apps $(APPS))
-HEAVY := tests/serving/test_client.py tests/test_benchmarks.py \
+OTHERS := tests/serving/test_client.py tests/test_benchmarks.py \
 	tests/test_translation_benchmarks.py
 test-slow: $(VENV)/.test
-	$(BIN)/pytest $(SLOW) --half 1 --ignore tests/layers $(HEAVY:%=--ignore %)
-	$(BIN)/pytest $(SLOW) --half 2 --ignore tests/layers $(HEAVY:%=--ignore %) || \
-		test $$? = 5  # none of these APPS is in it
+	$(BIN)/pytest $(SLOW) --ignore tests/layers $(OTHERS:%=--ignore %)
 	$(BIN)/pytest $(SLOW) tests/layers
-	$(BIN)/pytest $(SLOW) --half 1 $(HEAVY)
-	$(BIN)/pytest $(SLOW) --half 2 $(HEAVY) || test $$? = 5
+	$(BIN)/pytest $(SLOW) $(OTHERS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -218,19 +218,24 @@ def log_partition(chain):
 
 class Sums(NamedTuple):
     """What `forward_backward` finds, see `_forward` and `_backward`: alphas and betas
-    (time, batch, tags), shifts (time, batch)."""
+    (time, batch, tags), shifts (time, batch), log_partition (batch,)."""
 
     alphas: Any
     shifts: Any
     betas: Any
+    log_partition: Any
 
 
 def forward_backward(chain):
     """The sums over all paths that `marginals` and `span_probabilities` need: `Sums`,
-    for who asks both."""
+    for who asks both.
+
+    Its log_partition is for answers: it has no gradient of its own, which TensorFlow
+    would keep for every SavedModel that is loaded, with the graph around it.
+    """
     steps = _Steps.of(chain)
-    alphas, shifts, _ = _forward(steps, chain.transitions)
-    return Sums(alphas, shifts, _backward(steps, chain.transitions))
+    alphas, shifts, log_z = _forward(steps, chain.transitions)
+    return Sums(alphas, shifts, _backward(steps, chain.transitions), log_z)
 
 
 def marginals(chain, sums=None):
@@ -240,7 +245,7 @@ def marginals(chain, sums=None):
     Args:
         chain: a `Chain`. sums: what `forward_backward` gave for it, where it is known.
     """
-    alphas, _, betas = sums or forward_backward(chain)
+    alphas, _, betas, _ = sums or forward_backward(chain)
     found = _tag_probabilities(_Steps.of(chain), alphas, betas)
     return ops.transpose(found, (1, 0, 2))
 
@@ -258,7 +263,7 @@ def span_probabilities(chain, tags, firsts, lasts, sums=None):
     Returns:
         float32 (batch, spans): P(y_first = tags_first, ..., y_last = tags_last).
     """
-    alphas, shifts, betas = sums or forward_backward(chain)
+    alphas, shifts, betas, _ = sums or forward_backward(chain)
     chosen = ops.one_hot(ops.transpose(tags), chain.scores.shape[-1])
     so_far = _step_scores(_Steps.of(chain), chain.transitions, tags) - shifts
     so_far = ops.cumsum(so_far, axis=0)

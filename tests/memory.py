@@ -1,9 +1,10 @@
-"""The memory of a test process: what a group of tests leaves is freed at its end, and
-the most that a process ever had is printed, and must not be too much."""
+"""The memory of a test process: what tests leave is freed, and the most that a process
+ever had is printed, and must not be too much."""
 
 import ctypes
 import functools
 import gc
+import pathlib
 import resource
 import sys
 
@@ -12,7 +13,9 @@ import pytest
 from .groups import group_of
 
 MOST_MB = 3000  # for each process, however many apps there are
+GROWTH_MB = 250  # After so much more, what a test left is looked for within its group.
 PEAKS = pytest.StashKey[dict[str, float]]()
+AFTER = pytest.StashKey[float]()  # What was there after it was last looked.
 
 
 def peak_mb():
@@ -21,8 +24,17 @@ def peak_mb():
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
+def now_mb():
+    """The memory that this process has now, in MB; on other systems what it had at
+    most, so there it looks more rarely."""
+    status = pathlib.Path("/proc/self/statm")
+    if not status.exists():
+        return peak_mb()
+    return int(status.read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
 def free():
-    """Give back what models, graphs and caches of the tests before still hold."""
+    """Give back what models, graphs and caches of the group before still hold."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in ("saccade", "tests"):
             for value in list(vars(module).values()):
@@ -30,6 +42,22 @@ def free():
                     value.cache_clear()
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session()
+    if "tensorflow" in sys.modules:
+        forget_gradients()
+    collect()
+
+
+def forget_gradients():
+    """TensorFlow keeps every custom gradient that was traced, with its whole graph."""
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
+
+
+def collect():
+    """Give back what nothing holds any more: loaded models refer to themselves."""
     gc.collect()
     if sys.platform == "linux":  # What is freed stays with the process otherwise.
         getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)(0)
@@ -37,15 +65,21 @@ def free():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item, nextitem):
-    """Frees what a group leaves, after the fixtures of its last test."""
+    """Frees what a group leaves, after the fixtures of its last test; and within a
+    group, where its tests took much."""
     result = yield
     if nextitem is None or group_of(nextitem.nodeid) != group_of(item.nodeid):
         free()
+        item.config.stash[AFTER] = now_mb()
+    elif now_mb() > item.config.stash[AFTER] + GROWTH_MB:
+        collect()
+        item.config.stash[AFTER] = now_mb()
     return result
 
 
 def pytest_configure(config):
     config.stash[PEAKS] = {}
+    config.stash[AFTER] = now_mb()
 
 
 def pytest_collection_finish():

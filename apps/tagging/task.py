@@ -345,7 +345,7 @@ class Tagging(Task):
         probability of each answer as a whole, 0 where there are fewer."""
         chain = self.chain(model(inputs, training=False)["logits"])
         tags, totals = crf.n_best(chain, options.n_best)
-        logs = totals - crf.log_partition(chain)[:, None]
+        logs = totals - crf.forward_backward(chain).log_partition[:, None]
         return {"tags": tags, "score": tf.exp(tf.minimum(logs, 0.0))}
 
     def answer_n_best(self, values, tensors, options):

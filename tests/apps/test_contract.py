@@ -316,6 +316,8 @@ def test_export_signatures(export, signatures, expected):
             assert spec.dtype not in (tf.float16, tf.bfloat16), f"{key}: not in JSON"
         for spec in function.structured_input_signature[1].values():
             assert spec.shape[0] is None, f"{signature}: an input without a batch"
+    # TensorFlow would keep each for ever, with its graph, wherever this is loaded.
+    assert b"CustomGradient" not in (export / "saved_model.pb").read_bytes()
 
 
 def test_the_features_of_a_row_alone_are_those_in_a_batch(run, good):

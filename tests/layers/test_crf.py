@@ -90,6 +90,7 @@ def test_log_partition_is_the_sum_over_all_paths(chain):
         log_sum([s for s, _ in paths_of(chain, row)]) for row in range(len(chain.mask))
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(crf.forward_backward(chain).log_partition, found)
 
 
 @given(cases)

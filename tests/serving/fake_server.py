@@ -35,9 +35,11 @@ class Models:
         self.faults, self.requests = [], []
 
     def load(self, name, version):
-        """A model, loaded when it is first asked."""
+        """A model, loaded when it is first asked, and kept until another name is: each
+        takes 100 to 300 MB."""
         key = name, version
         if key not in self.loaded:
+            self.loaded = {k: v for k, v in self.loaded.items() if k[0] == name}
             self.loaded[key] = tf.saved_model.load(str(self.folders[key]))
         return self.loaded[key]
 
