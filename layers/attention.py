@@ -94,9 +94,11 @@ class BahdanauAttention(keras.layers.Layer):
         weights = self.step_weights() if weights is None else weights
         query, keys = cast_all((query, keys), self.compute_dtype)
         query = multiply((query, weights["query_kernel"]))[:, None, :]  # (batch, 1, U)
-        # A sum, not a matrix product: rank 3 products with an unknown batch size
-        # do not train inside a loop under XLA.
-        scores = ops.sum(ops.tanh(keys + query) * weights["score"], axis=-1)
+        # Of rank 2: products of rank 3 with an unknown batch size do not train inside a
+        # loop under XLA, and a sum over features takes longer.
+        hidden = ops.reshape(ops.tanh(keys + query), (-1, self.units))
+        scores = ops.matmul(hidden, weights["score"][:, None])
+        scores = ops.reshape(scores, ops.shape(keys)[:2])
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         scores = ops.cast(scores, wide)
         if values_mask is None:
