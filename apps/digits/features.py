@@ -31,28 +31,29 @@ def as_seen(config, pixels):
     image = tf.cast(pixels, tf.float32) / 255
     if config.channels == 1:
         image = tf.image.rgb_to_grayscale(image)
-    return centred(ink(image, edge_of(pixels))) if config.centre else image
+    return centred(ink(image, *extents(pixels))) if config.centre else image
 
 
-def ink(image, is_edge):
+def ink(image, inside, is_edge):
     """How far each pixel is from the paper, scaled so that the farthest is 1.
 
     Args:
-        image: float32 (batch, size, size, channels). is_edge: bool (batch, size, size),
-            the pixels whose median is the colour of the paper.
+        image: float32 (batch, size, size, channels).
+        inside, is_edge: bool (batch, size, size), where the picture lies, and its edge,
+            whose median is the colour of the paper.
     """
     flat = tf.where(is_edge[..., None], image, 2.0)
     flat = tf.reshape(flat, [tf.shape(image)[0], -1, image.shape[-1]])
     ordered = tf.sort(flat, axis=1)  # those of no edge last
     half = tf.reduce_sum(tf.cast(is_edge, tf.int32), axis=[1, 2]) // 2
     paper = tf.gather(ordered, half, axis=1, batch_dims=1)[:, None, None]
-    distance = tf.abs(image - paper)
+    distance = tf.where(inside[..., None], tf.abs(image - paper), 0.0)
     most = tf.reduce_max(distance, axis=[1, 2, 3], keepdims=True)
     return tf.where(most < FAINTEST, 0.0, distance / tf.maximum(most, FAINTEST))
 
 
-def edge_of(pixels):
-    """Where the edge of each picture is, bool (batch, size, size).
+def extents(pixels):
+    """Where each picture lies, and where its edge is, bool (batch, size, size) each.
 
     A picture that is no square lies on white (see `pictures.decode`), which is no part
     of it: two opposite bars of pure white are left out.
@@ -61,17 +62,25 @@ def edge_of(pixels):
     drawn = tf.reduce_any(pixels < 255, axis=-1)
     rows, columns = (tf.reduce_any(drawn, axis=axis) for axis in (2, 1))
     spans = [line[:, 0] & line[:, -1] for line in (rows, columns)]
-    places = tf.range(size)
-    edges = []
+    bounds, narrower = [], []
     for line, other in zip((rows, columns), reversed(spans), strict=True):
         first, last = extent(line)
-        first = tf.where(other, first, 0)[:, None]
-        last = tf.where(other, last, size - 1)[:, None]
-        inside = (places >= first) & (places <= last)
-        edges.append((inside, (places == first) | (places == last)))
-    (in_rows, row_edge), (in_columns, column_edge) = edges
-    inside = in_rows[:, :, None] & in_columns[:, None]
-    return inside & (row_edge[:, :, None] | column_edge[:, None])
+        first, last = tf.where(other, first, 0), tf.where(other, last, size - 1)
+        bounds.append((first, last))
+        narrower.append((first + 1, last - 1))
+    inside = box(size, *bounds)
+    return inside, inside & ~box(size, *narrower)
+
+
+def box(size, rows, columns):
+    """A box as bool (batch, size, size). rows, columns: the first and the last, int32
+    (batch,) each."""
+    places = tf.range(size)
+    inside = [
+        (places >= first[:, None]) & (places <= last[:, None])
+        for first, last in (rows, columns)
+    ]
+    return inside[0][:, :, None] & inside[1][:, None]
 
 
 def extent(line):
@@ -92,16 +101,15 @@ def centred(image):
     Returns:
         float32 (batch, SIDE, SIDE, channels).
     """
-    mass = tf.reduce_mean(image, axis=-1)
-    mass = tf.where(mass > INK, mass, 0.0)  # (batch, size, size)
-    by_row, by_column = (tf.reduce_sum(mass, axis=axis) for axis in (2, 1))
-    sides = []
-    for line in (by_row, by_column):
-        first, last = extent(line > 0)
-        sides.append(last - first + 1)
+    mass = tf.reduce_mean(image, axis=-1)  # (batch, size, size)
+    bounds = [extent(tf.reduce_any(mass > INK, axis=axis)) for axis in (2, 1)]
+    sides = [last - first + 1 for first, last in bounds]
     # Pixels of the picture per pixel of the result.
     step = tf.cast(tf.maximum(*sides), tf.float32) / BOX
-    rows, columns = (resampling(line, step) for line in (by_row, by_column))
+    mass = tf.where(box(image.shape[1], *bounds), mass, 0.0)
+    rows, columns = (
+        resampling(tf.reduce_sum(mass, axis=axis), step) for axis in (2, 1)
+    )
     return tf.einsum("brh,bhwc,bsw->brsc", rows, image, columns)
 
 

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ...layers import Scharr, Sobel
+from ..core.data.labelled_pictures import why_no_test
 from ..core.data.places import lies_in
 from ..core.errors import UserError
 from ..core.inputs import pictures
@@ -24,7 +25,7 @@ class Digits(Classify):
         return data.read(self.config, self.kinds()["image"])
 
     def why_no_test(self):
-        return data.why_no_test(self.config)
+        return why_no_test(self.config)
 
     def build_model(self):
         return build_model(self.config, self.assets)

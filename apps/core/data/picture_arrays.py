@@ -1,21 +1,22 @@
 """Labelled pictures as numbers: idx files, .npz, and .csv with a pixel in a cell."""
 
 import csv
-import gzip
 import io
 import pathlib
 import re
 import typing
 import zipfile
+import zlib
 
 import numpy as np
 from PIL import Image
 
-from ..core.data.encodings import read_utf8
-from ..core.data.rows import Row
-from ..core.errors import UserError
+from ..errors import UserError
+from .encodings import read_content, read_utf8
+from .rows import Row
 
 IDX = re.compile(r"(.*)images(.*)idx3-ubyte(\.gz)?", re.IGNORECASE)
+BROKEN = zipfile.BadZipFile, zlib.error
 TEST = re.compile(r"t10k|test", re.IGNORECASE)
 
 
@@ -89,12 +90,7 @@ def idx_part(path):
 def read_idx(path, axes):
     """An idx file of bytes: its magic number 00 00 08 and the number of axes, the
     length of each in four bytes, the highest first, and the numbers; uint8."""
-    try:
-        content = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
+    content = read_content(path)
     magic, head = bytes((0, 0, 8, axes)), 4 + 4 * axes
     if content[:4] != magic or len(content) < head:
         raise UserError(
@@ -119,9 +115,10 @@ def npz_parts(path):
     or x and y."""
     names = {"x": None, "x_train": "train", "x_val": "val", "x_test": "test"}
     try:
-        with np.load(path) as file:  # without pickles, which would be programs
+        # Without pickles, which would be programs.
+        with np.load(io.BytesIO(read_content(path))) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, *BROKEN) as error:
         raise UserError(f"{path} cannot be read as .npz: {error}.") from None
     parts = [
         Part(f"{path}, {x}", arrays[x], arrays[x.replace("x", "y", 1)], split)
