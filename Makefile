@@ -69,6 +69,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/input.py
+	$(BIN)/python benchmarks/fixed_length.py
+	$(BIN)/python benchmarks/digits.py --data tfds:mnist
 
 # A stamp per extra: installed again only when setup.cfg or the pins change.
 $(VENV)/.base: setup.cfg constraints.txt

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+from ..core.errors import ConfigError
 from ..core.inputs.kinds import Picture
 from ..core.settings import options
 from ..core.settings.fields import field, validate
 
 SUMMARY = "a picture of a digit goes in, its label comes out"
+SIDE = 28  # pixels of a centred picture, as MNIST has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +111,23 @@ class Config:
     jit: bool = options.jit(False)
     seed: int = options.seed()
 
+    @property
+    def side(self):
+        """Height and width in pixels of what the networks see."""
+        return SIDE if self.centre else self.image_size
+
     def __post_init__(self):
         validate(self)
+        left = self.side
+        for _ in self.filters if self.padding == "valid" else ():
+            left -= self.convolutions * (self.kernel - 1)
+            if left < 1:
+                raise ConfigError(
+                    f"padding: expected same or pad with kernel={self.kernel}, whose "
+                    f"convolutions leave nothing of {self.side} pixels without; "
+                    "received 'valid'."
+                )
+            left = -(-left // self.strides)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,14 +8,11 @@ small, wherever it stands. A picture of MNIST keeps its place and its size.
 
 import tensorflow as tf
 
-SIDE, BOX, MIDDLE = 28, 20, 14  # pixels
+from .config import SIDE
+
+BOX, MIDDLE = 20, 14  # pixels
 INK = 0.2  # of the darkest ink: what is fainter is paper, or its noise
 FAINTEST = 0.1  # contrast, of 1, below which a picture is blank
-
-
-def side(config):
-    """Height and width in pixels of what the networks see."""
-    return SIDE if config.centre else config.image_size
 
 
 def as_seen(config, pixels):

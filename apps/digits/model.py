@@ -6,8 +6,6 @@ The same layers in the same order: with copied weights both give the same logits
 import keras
 from keras import layers
 
-from .features import side
-
 # The functional model
 
 
@@ -97,7 +95,7 @@ def cnn_layers(config, classes):
 
 def shape_of(config):
     """Of a picture: (height, width, channels)."""
-    return side(config), side(config), config.channels
+    return config.side, config.side, config.channels
 
 
 def dense(config, units, activation=None):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from saccade.apps.core.errors import ConfigError
 from saccade.apps.digits import build_model, build_sequential
 from saccade.apps.digits.config import Config
 
@@ -18,8 +19,7 @@ def settings(**changed):
 
 
 def images(config, count=3):
-    side = 28 if config.centre else config.image_size
-    shape = count, side, side, config.channels
+    shape = count, config.side, config.side, config.channels
     return np.random.default_rng(0).random(shape, np.float32)
 
 
@@ -108,3 +108,12 @@ def test_the_penalties_are_sums_over_the_kernels():
     expected = 0.5 * np.abs(kernel).sum() + 0.25 * (kernel**2).sum()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     assert not build_model(settings(), LABELS).losses
+
+
+def test_a_picture_of_which_filters_leave_nothing_is_an_error():
+    smallest = settings(padding="valid", kernel=7, convolutions=1)
+    assert sides(build_model(smallest, LABELS)) == [22, 11, 5, 3]
+    with pytest.raises(ConfigError, match="same or pad with kernel=9.* of 28 pixels"):
+        settings(padding="valid", kernel=9)
+    with pytest.raises(ConfigError, match="padding"):
+        settings(padding="valid", centre=False, image_size=16, kernel=7)
