@@ -12,7 +12,7 @@ help:
 	@echo "make test-slow  other processes for every app, XLA, what takes minutes;"
 	@echo "                APPS=captioning,char_lm of these apps only"
 	@echo "make lint       style"
-	@echo "make oracles    our layers against torch, torchcrf, onnx and onnxruntime"
+	@echo "make oracles    our layers against torch, torchcrf, onnx, onnxruntime and OpenCV"
 	@echo "make mutants    small faults put in one at a time; the tests must notice each"
 	@echo "make notebooks  run the notebooks and keep their outputs"
 	@echo "make docs       the documentation, as docs/_build/html/index.html"

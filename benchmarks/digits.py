@@ -102,7 +102,9 @@ def xor(epochs):
 
 def labels(task, train, test, epochs):
     """Rows by the share of wrong labels: accuracy on right ones."""
-    rows = [{"data": "XOR", **xor(10 * epochs)}]
+    right = xor(10 * epochs)
+    all_seen = {f"{name}_training": value for name, value in right.items()}
+    rows = [{"data": "XOR", **right, **all_seen}]
     draw, (x, y) = np.random.default_rng(0), train
     for percent in WRONG:
         other = (y + draw.integers(1, 10, len(y))) % 10
