@@ -12,7 +12,7 @@ help:
 	@echo "make test-slow  other processes for every app, XLA, what takes minutes;"
 	@echo "                APPS=captioning,char_lm of these apps only"
 	@echo "make lint       style"
-	@echo "make oracles    our layers against torch, torchcrf, onnx and onnxruntime"
+	@echo "make oracles    our layers against torch, torchcrf, onnx, onnxruntime and OpenCV"
 	@echo "make mutants    small faults put in one at a time; the tests must notice each"
 	@echo "make notebooks  run the notebooks and keep their outputs"
 	@echo "make docs       the documentation, as docs/_build/html/index.html"
@@ -69,6 +69,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/input.py
+	$(BIN)/python benchmarks/fixed_length.py
+	$(BIN)/python benchmarks/digits.py --data tfds:mnist
 
 # A stamp per extra: installed again only when setup.cfg or the pins change.
 $(VENV)/.base: setup.cfg constraints.txt

@@ -11,6 +11,7 @@ from .character_encoder import CharacterEncoder
 from .conditioned import ConditionedCell
 from .crf import CRF, CRFLoss
 from .elman import Elman, ElmanCell
+from .filters import Scharr, Sobel
 from .fully_recurrent import FullyRecurrent, FullyRecurrentCell
 from .gru import GRU, GRUCell
 from .jordan import Jordan, JordanCell
@@ -50,6 +51,8 @@ __all__ = [
     "MinLSTMCell",
     "Recurrent",
     "Reinforce",
+    "Scharr",
+    "Sobel",
     "Stacked",
     "TokenDecoder",
     "ZoneoutCell",

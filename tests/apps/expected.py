@@ -33,7 +33,7 @@ def captioning_table(folder, splits):
     return {"data": str(folder), "split_column": "split"}
 
 
-def captioning_requests(splits):
+def picture_requests(splits):
     pictures = splits.test["image"]
     png = pictures[:3]
     jpeg = io.BytesIO()
@@ -41,7 +41,7 @@ def captioning_requests(splits):
     return {"image_bytes": [*png, jpeg.getvalue()]}
 
 
-def captioning_bad(good):
+def picture_bad(good):
     png, jpeg = good["image_bytes"][0], good["image_bytes"][3]
     draw = np.random.default_rng(0)
     huge_claim = bytearray(png)
@@ -224,6 +224,28 @@ def dna_judge_bad(outputs, row):
     assert not outputs["saliency"][row].any()
 
 
+# digits
+
+
+def digits_folder(folder, splits):
+    """The builtin pictures as a user's own: a folder per class in one per split."""
+    for split in ("train", "val", "test"):
+        examples = splits.validation if split == "val" else getattr(splits, split)
+        for label, name, picture in zip(
+            examples["label"], examples["name"], examples["image"], strict=True
+        ):
+            (folder / split / label).mkdir(parents=True, exist_ok=True)
+            (folder / split / label / f"{name}.png").write_bytes(picture)
+    return {"data": str(folder)}
+
+
+def digits_judge_bad(outputs, row):
+    """Not ok, and nothing is said of it."""
+    assert not outputs["ok"][row]
+    assert outputs["label"][row] == b"" and outputs["score"][row] == 0
+    assert not outputs["probabilities"][row].any()
+
+
 # tagging
 
 
@@ -375,8 +397,8 @@ EXPECTED = {
         small={"builtin_size": 40},
         real=captioning_table,
         outputs={"serving_default": CAPTION, "serving_xla": CAPTION},
-        requests=captioning_requests,
-        bad=captioning_bad,
+        requests=picture_requests,
+        bad=picture_bad,
         judge_bad=captioning_judge_bad,
     ),
     "char_lm": Expected(
@@ -441,6 +463,19 @@ EXPECTED = {
         requests=dna_requests,
         bad=dna_bad,
         judge_bad=dna_judge_bad,
+    ),
+    "digits": Expected(
+        parameters=26_698,
+        small={"builtin_size": 300},
+        real=digits_folder,
+        outputs={
+            "serving_default": LABEL,
+            "serving_xla": LABEL,
+            "filters": {"sobel", "scharr", "magnitude", "ok"},
+        },
+        requests=picture_requests,
+        bad=picture_bad,
+        judge_bad=digits_judge_bad,
     ),
     "tagging": Expected(
         parameters=13_682,

@@ -1,4 +1,4 @@
-"""Drawn shapes: scenes for builtin data of several apps, the same on every machine."""
+"""Drawn shapes and digits: builtin data of several apps, the same on every machine."""
 
 import dataclasses
 import io
@@ -87,6 +87,76 @@ OUTLINES = {  # in a unit box
         (0.33, 0.33),
     ],
 }
+
+
+def _arc(x, y, width, height, first, last):
+    """Points of an ellipse around (x, y), from one angle to another, in degrees:
+    0 is right, 90 below."""
+    angles = [math.radians(first + (last - first) * i / 16) for i in range(17)]
+    return [(x + width / 2 * math.cos(a), y + height / 2 * math.sin(a)) for a in angles]
+
+
+DIGITS = {  # strokes in a unit box, x to the right, y down
+    "0": [_arc(0.5, 0.5, 0.62, 0.92, 0, 360)],
+    "1": [[(0.32, 0.25), (0.55, 0.04), (0.55, 0.96)]],
+    "2": [[*_arc(0.5, 0.3, 0.6, 0.52, 180, 395), (0.18, 0.95), (0.84, 0.95)]],
+    "3": [
+        [
+            *_arc(0.45, 0.27, 0.58, 0.46, 200, 450),
+            *_arc(0.45, 0.72, 0.68, 0.46, 270, 510),
+        ]
+    ],
+    "4": [[(0.58, 0.04), (0.14, 0.66), (0.88, 0.66)], [(0.64, 0.36), (0.64, 0.96)]],
+    "5": [
+        [(0.78, 0.05), (0.3, 0.05), *_arc(0.47, 0.66, 0.64, 0.58, 230, 505)],
+    ],
+    "6": [[(0.7, 0.04), (0.38, 0.3), *_arc(0.5, 0.68, 0.56, 0.54, 180, 540)]],
+    "7": [[(0.17, 0.07), (0.82, 0.07), (0.42, 0.96)]],
+    "8": [_arc(0.5, 0.27, 0.5, 0.46, 0, 360), _arc(0.5, 0.72, 0.6, 0.46, 0, 360)],
+    "9": [[*_arc(0.5, 0.3, 0.54, 0.52, 0, 360), (0.74, 0.6), (0.56, 0.96)]],
+}
+
+
+def handwritten(draw, digit):
+    """The strokes of a digit as a hand would have them: slanted, stretched, shaky.
+
+    Args:
+        draw: `random.Random`. digit: one of `DIGITS`.
+
+    Returns:
+        list of strokes, each a list of points, about the origin; the digit is about 1
+        high.
+    """
+    slant, turn = draw.uniform(-0.3, 0.3), math.radians(draw.uniform(-12, 12))
+    wide, high = draw.uniform(0.7, 1.1), draw.uniform(0.85, 1.1)
+    cos, sin = math.cos(turn), math.sin(turn)
+
+    def moved(x, y):
+        x, y = x - 0.5 + draw.gauss(0, 0.02), y - 0.5 + draw.gauss(0, 0.02)
+        x, y = wide * (x - slant * y), high * y
+        return cos * x - sin * y, sin * x + cos * y
+
+    return [[moved(x, y) for x, y in stroke] for stroke in DIGITS[digit]]
+
+
+def draw_strokes(strokes, side, width, ink, paper):
+    """The bytes of a grey PNG, side x side pixels.
+
+    Args:
+        strokes: lists of points, in shares of the side. width: of the pen, likewise.
+        ink, paper: 0 to 255.
+    """
+    fine = side * FINER
+    picture = Image.new("L", (fine, fine), paper)
+    pen, radius = ImageDraw.Draw(picture), width * fine / 2
+    for stroke in strokes:
+        points = [(x * fine, y * fine) for x, y in stroke]
+        pen.line(points, ink, round(2 * radius))
+        for x, y in points:  # round ends and joints
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
+    file = io.BytesIO()
+    picture.resize((side, side), Image.Resampling.BOX).save(file, "PNG")
+    return file.getvalue()
 
 
 def example():

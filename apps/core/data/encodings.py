@@ -74,6 +74,23 @@ USUAL = re.compile(
 )
 
 
+def read_content(path):
+    """The bytes of a file, unpacked where its name ends in .gz.
+
+    Raises:
+        UserError: it cannot be read, or is no gzip.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} ends in .gz, but is no gzip: {error}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    return content
+
+
 def read_utf8(path):
     """The text of a file in UTF-8, gzip where its name ends in .gz, line ends as they
     are.
@@ -81,15 +98,7 @@ def read_utf8(path):
     Raises:
         UserError: it cannot be read, or is no UTF-8, with advice; it is no gzip.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-        content = content.removeprefix(codecs.BOM_UTF8)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} ends in .gz, but is no gzip: {error}.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    content = read_content(path).removeprefix(codecs.BOM_UTF8)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

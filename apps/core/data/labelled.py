@@ -46,13 +46,13 @@ def read_splits(config, further=None, separator=""):
     return split_rows(config, rows, "text", "rows")
 
 
-def split_rows(config, rows, key, what):
+def split_rows(config, rows, key, what, paths=()):
     """The sound ones of rows, in three splits with the columns that all of them have.
 
     Args:
         config: with `data`, `split`, `skip_bad` and `bad_at_most`.
         rows: list of `Row`. key: the column by whose hash a row is split where it names
-            no split, and ordered. what: rows are, in the plural.
+            no split, and ordered. what: rows are, in the plural. paths: see `Splits`.
 
     Raises:
         UserError: a row is bad (see `sieve.sift`), or none is left to learn from.
@@ -69,7 +69,8 @@ def split_rows(config, rows, key, what):
     for part in parts.values():
         part.sort(key=lambda row: splits.hash_of(f"order {row.values[key]}"))
     shared = [c for c in rows[0].values if all(c in row.values for row in rows)]
-    return Splits(*(Examples.from_rows(part, shared) for part in parts.values()))
+    examples = (Examples.from_rows(part, shared) for part in parts.values())
+    return Splits(*examples, paths=paths)
 
 
 def read_rows(config, further, separator):
@@ -77,7 +78,8 @@ def read_rows(config, further, separator):
     folders = _label_folders(config.data)
     if folders:
         _no_columns(config, further, f"the folder {config.data} has no columns")
-        _warn_of_unread(path_of(config.data), folders)
+        read = {file for folder in folders for file in folder.glob("*.txt")}
+        warn_of_unread(path_of(config.data), read, ".txt files")
         rows = _rows_of_folders(folders)
     else:
         endings = (*manifest.TABLES, ".txt")
@@ -186,22 +188,25 @@ def _rows_of_folders(folders):
     return rows
 
 
-def _warn_of_unread(path, folders):
-    """A warning of what lies in a folder of labels and is no text of one."""
-    read, unread = {file for f in folders for file in f.glob("*.txt")}, []
+def warn_of_unread(path, read, what):
+    """A warning of what lies in a folder of labels and is none of the files that are
+    read. read: set of paths. what: the files of a label are, in the plural."""
+    used = {folder for file in read for folder in file.parents}
+    unread = []
     for found in sorted(path.rglob("*")):
         if any(part.startswith(".") for part in found.relative_to(path).parts):
             continue
         name = str(found.relative_to(path))
         if found.is_file() and found not in read:
             unread.append(name)
-        elif found.is_dir() and found.parent == path and found not in folders:
-            unread.append(f"{name}/, which holds no .txt")
+        elif found.is_dir() and found.parent == path and found not in used:
+            unread.append(f"{name}/, which holds no {what}")
     if unread:
         more = f" and {len(unread) - NAMED} more" if len(unread) > NAMED else ""
         log.warning(
-            "%s: a label is the name of a folder of .txt files; left out %s%s.",
+            "%s: a label is the name of a folder of %s; left out %s%s.",
             path,
+            what,
             ", ".join(unread[:NAMED]),
             more,
         )

@@ -95,6 +95,7 @@ class Picture(Kind):
 
     files = True
     help = "a picture file: JPEG, PNG, GIF, BMP or WebP"
+    endings = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
     def __init__(self, size):
         self.size = size
@@ -115,6 +116,12 @@ class Picture(Kind):
         except (OSError, ValueError) as error:  # a name that no file can have
             why = getattr(error, "strerror", None) or error
             return b"", f"cannot be read: {why}"
+
+    def error_of(self, path):
+        """Why a picture file cannot be used, or "", sooner than by decoding it."""
+        from .picture_files import error_of
+
+        return error_of(path)
 
     # What the graph says of a value by `ok` False.
     refused = "is no JPEG, PNG, GIF, BMP or WebP picture, or a broken or too large one"

@@ -19,6 +19,7 @@ SETS = [
     ("char_lm", "tiny_shakespeare", ("train", "validation", "test")),
     ("word_lm", "lm1b", ("train", "test")),
     ("word_lm", "imdb_reviews", ("train", "test")),
+    ("digits", "mnist", ("train", "test")),
 ]
 
 
@@ -58,15 +59,29 @@ def described(builder, split, **_):
     return tf.data.Dataset.from_tensors(record).repeat(20)
 
 
+def labelled(builder, split, **_):
+    """Records of mnist as they are read: encoded pictures, labels."""
+    pictures = tf.constant([tf.io.encode_png(tf.zeros([4, 4, 1], tf.uint8)).numpy()])
+    labels = tf.data.Dataset.range(20).map(lambda i: i % 10)
+    return labels.map(lambda label: {"image": pictures[0], "label": label})
+
+
+SMALL = {
+    "char_lm": {"batch_size": 2, "window": 4},
+    "word_lm": {"batch_size": 2, "window": 4},
+    "digits": {"split": "50/25/25"},
+}
+# The mock cannot make up what stands beside pictures that stay encoded.
+MADE_UP = {"captioning": described, "digits": labelled}
+
+
 @pytest.mark.parametrize(("app", "name", "splits"), SETS)
 def test_sets_that_only_their_description_is_there_of(app, name, splits, tmp_path):
     mocked(name, splits, tmp_path)
     settings = {"data": f"tfds:{name}", "data_dir": str(tmp_path)}
-    if app != "captioning":
-        settings |= {"batch_size": 2, "window": 4}
+    settings |= SMALL.get(app, {})
     task = task_of(app, **settings)
-    # The mock cannot make up captions beside pictures that stay encoded.
-    made_up = described if app == "captioning" else None
+    made_up = MADE_UP.get(app)
     with tfds.testing.mock_data(20, data_dir=str(tmp_path), as_dataset_fn=made_up):
         found = task.read()
     assert len(found.train) and len(found.validation) and len(found.test)
