@@ -17,6 +17,7 @@ from .options import (
     show_answering_help,
     split_run,
 )
+from .requests import read_requests
 
 
 def predict(
@@ -28,6 +29,12 @@ def predict(
     sort: str = SORT,
     plot: str = PLOT,
     as_json: bool = JSON_LINES,
+    add: str = typer.Option(
+        "",
+        metavar="NAME",
+        help="Teach the run that these inputs are NAME, without training, and answer "
+        "nothing; where the app can.",
+    ),
     help: bool = HELP,
 ):
     """Answer requests: `saccade predict APP [RUN] [FILE ...] [--KIND VALUE ...]`.
@@ -44,6 +51,8 @@ def predict(
 
     Example: `saccade predict char_lm --prompt "def main(" --length 500 --seed 1`
 
+    Example: `saccade predict faces RUN --add Ada ada-1.png ada-2.png`
+
     Example: `saccade predict captioning --table pictures.csv --to captions.csv`
     """
     if help or not app:
@@ -54,4 +63,9 @@ def predict(
     how = How(signature, as_json, table, to, sort, plot)
     loaded = load_quietly(app)
     check_files(loaded, how)
-    show_answers(loaded.load(folder), words, options, how)
+    run = loaded.load(folder)
+    if add:
+        run.add(add, read_requests(run.task.kinds(), words, table).requests)
+        print(f"added: {add}")
+    else:
+        show_answers(run, words, options, how)
