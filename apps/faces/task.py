@@ -182,10 +182,20 @@ class Faces(Classify):
 
     # Answers
 
+    def embed(self, model, image):
+        """Embeddings of pixels, float32 (batch, embedding), of length 1; with `mirror`
+        the mean of the picture's and its mirror image's, brought to that length."""
+        network = model.get_layer("network")
+        embedding = tf.cast(encode(network, image), tf.float32)
+        if self.config.mirror:
+            mirrored = encode(network, tf.reverse(image, [2]))
+            embedding += tf.cast(mirrored, tf.float32)
+        return tf.math.l2_normalize(embedding, axis=-1)
+
     def respond(self, model, inputs, options):
         """`embedding` float32 (batch, embedding); `cosines` float32 (batch, persons),
         of it and of every known person's vector."""
-        embedding = embed(model, inputs["image"])
+        embedding = self.embed(model, inputs["image"])
         vectors = tf.cast(model.get_layer("persons").kernel, tf.float32)
         added = self.assets.matrix(self.config.embedding)
         vectors = tf.concat([vectors, tf.transpose(tf.constant(added))], axis=1)
@@ -223,14 +233,14 @@ class Faces(Classify):
 
     def respond_embed(self, model, inputs, options):
         """`embedding` float32 (batch, embedding), of length 1."""
-        return {"embedding": embed(model, inputs["image"])}
+        return {"embedding": self.embed(model, inputs["image"])}
 
     def answer_embed(self, values, tensors, options):
         return tensors
 
     def respond_verify(self, model, inputs, options):
         """`distance` float32 (batch,), of the two pictures' embeddings, 0 to 2."""
-        one, other = (embed(model, inputs[name]) for name in ("image", "other"))
+        one, other = (self.embed(model, inputs[name]) for name in ("image", "other"))
         return {"distance": distance_of(tf.reduce_sum(one * other, axis=-1))}
 
     def answer_verify(self, values, tensors, options):
@@ -357,11 +367,6 @@ class Faces(Classify):
             "pictures of a person": f"{min(counts)} to {max(counts)}",
             "while training": pictures.kept_in(len(train), self.config.image_size),
         }
-
-
-def embed(model, image):
-    """Embeddings of pixels, float32 (batch, embedding)."""
-    return tf.cast(encode(model.get_layer("network"), image), tf.float32)
 
 
 def within(distance, asked, own):

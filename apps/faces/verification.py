@@ -114,7 +114,7 @@ def nearest_figure(pictures, titles, embeddings):
     np.fill_diagonal(apart, np.inf)
     columns = 1 + min(NEAREST, len(pictures) - 1)
     size = 1.3 * columns, 1.6 * len(pictures) + 0.3
-    figure = Figure(size, dpi=120, layout="constrained")
+    figure = Figure(size, dpi=90, layout="constrained")
     grid = figure.subplots(len(pictures), columns, squeeze=False)
     for i, row in enumerate(grid):
         nearest = np.argsort(apart[i], kind="stable")[: columns - 1]
@@ -122,8 +122,6 @@ def nearest_figure(pictures, titles, embeddings):
             axes.imshow(pictures[j])
             axes.set_axis_off()
             above = titles[j] if j == i else f"{apart[i, j]:.2f}  {titles[j]}"
-            style = {"fontfamily": fonts(), "parse_math": False}
-            weight = "bold" if j == i else "normal"
-            axes.set_title(above, fontsize=7, fontweight=weight, **style)
+            axes.set_title(above, fontsize=7, fontfamily=fonts(), parse_math=False)
     figure.supxlabel("left: the picture; then the nearest, with distances", fontsize=8)
     return figure
