@@ -40,12 +40,12 @@ def predict(
     """Answer requests: `saccade predict APP [RUN] [FILE ...] [--KIND VALUE ...]`.
 
     RUN is a run's folder or an export's; without it, the newest run. FILE is a file, a
-    pattern, or `-` for standard input (a text, or the names of other files). Every
-    input has an option by its name, given once for all rows or once per row. How it
-    answers can be set, as `--beam=5`; an export answers as it was exported, but for
-    what a request can hold. An input that cannot be read gets an error line, the others
-    their answers; the exit status is then 1. Where an answer comes in parts, you see it
-    being made.
+    pattern, or `-` for standard input (a text, or the names of other files); where
+    several inputs read files, the words are theirs in turn. Every input has an option
+    by its name, given once for all rows or once per row. How it answers can be set, as
+    `--beam=5`; an export answers as it was exported, but for what a request can hold.
+    An input that cannot be read gets an error line, the others their answers; the exit
+    status is then 1. Where an answer comes in parts, you see it being made.
 
     Example: `saccade predict captioning cat.jpg "more/*.png" --beam 5`
 

@@ -131,10 +131,11 @@ def read_requests(kinds, words, table=""):
     }
     labels = []
     if words.plain:
-        names = _kinds_of_files(kinds, columns, words.plain)
+        names, found = _kinds_of_files(kinds, columns, words.plain), []
         for i, name in enumerate(names):
-            columns[name], more = read_files(kinds[name], words.plain[i :: len(names)])
-            labels = labels or more
+            columns[name], own = read_files(kinds[name], words.plain[i :: len(names)])
+            found.append(own)
+        labels = [" ".join(row).strip() for row in zip(*found, strict=False)]
     if missing := [name for name in kinds if name not in columns]:
         raise UserError(
             f"Expected {' and '.join(map(_how_to_give(kinds), missing))}; received "

@@ -1,5 +1,6 @@
 """What a trained faces model answers: who, whether two are one, and who was added."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -8,6 +9,8 @@ import tensorflow as tf
 import typer.testing
 
 from saccade.apps.cli import cli
+from saccade.apps.cli.tables import show_folds
+from saccade.apps.core import folds
 from saccade.apps.core.errors import UserError
 from saccade.apps.faces import drawing
 from saccade.apps.faces.model import MarginLoss
@@ -139,7 +142,7 @@ def test_the_command_line_verifies_and_adds(copied, strangers, tmp_path):
 
     same = predict("--signature=verify", *paths[:2], "--threshold=2")
     assert same.exit_code == 0, same.output
-    assert "the same person  (distance" in same.output
+    assert f"{paths[0]} {paths[1]}: the same person  (distance" in same.output
     two = predict("--signature=verify", *paths, *paths[:1], "--threshold=0.001")
     assert two.output.count("two persons  (distance") == 2  # two pairs
     odd = predict("--signature=verify", *paths)
@@ -152,6 +155,18 @@ def test_the_command_line_verifies_and_adds(copied, strangers, tmp_path):
     assert drawn.exit_code == 0 and (tmp_path / "nearest.png").stat().st_size > 10_000
     alone = predict(paths[0], "--plot", tmp_path / "one.png")
     assert "two pictures at least" in str(alone.exception)
+
+
+def test_folds_of_persons_are_measured_one_by_one(trained, capsys):
+    """Two models' embeddings have nothing to do with each other."""
+    config = dataclasses.replace(trained.small, steps=1, rounds=1)
+    task = trained.app.task_for(config)
+    figures = folds.evaluate(task, 2, "label", task.Options())
+    assert figures["pooled"] == {}
+    assert {"auc", "eer", "refused"} <= figures["mean"].keys()
+    assert "rank_1" not in figures["mean"]  # nobody in a fold was in its training
+    show_folds({**figures, "data": "builtin"})
+    assert "tar at far 1" in capsys.readouterr().out
 
 
 def test_inspect_draws_the_curve_of_strangers(run, strangers, tmp_path):
