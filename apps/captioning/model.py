@@ -6,7 +6,7 @@ from keras import layers, ops
 from keras.initializers import RandomNormal
 
 from ...layers import BahdanauAttention, HardAttention, TokenDecoder
-from ..core.tasks.backbones import build_backbone
+from ..core.tasks.backbones import add_stages, build_backbone
 from ..core.tasks.recurrent import decoder_layer
 
 
@@ -88,20 +88,6 @@ def recurrent_layer(config):
     )
 
 
-def encode(encoder, pixels):
-    """The encoder's regions, of an empty batch too.
-
-    oneDNN's convolution gives an empty batch the shape of its input, so the encoder
-    gets one white picture more where the batch may be empty.
-    """
-    if pixels.shape[0]:
-        return encoder(pixels, training=False)
-    count = ops.shape(pixels)[0]
-    white = ops.full((1, *pixels.shape[1:]), 255, dtype=pixels.dtype)
-    some = ops.concatenate([pixels, white[count:]], axis=0)
-    return encoder(some, training=False)[:count]
-
-
 @keras.saving.register_keras_serializable(package="saccade")
 class Positions(layers.Layer):
     """Tells every region where it lies: (batch, regions, features) in and out.
@@ -146,23 +132,10 @@ def build_encoder(config):
 
 
 def small_encoder(config):
-    """A plain convolutional network; every stage halves the picture.
-
-    The stem strides instead of pooling: at full size a convolution costs four times
-    as much, and 64-pixel pictures lose nothing by it.
-    """
+    """A plain convolutional network, see `add_stages`."""
     encoder = keras.Sequential(name="encoder")
     encoder.add(keras.Input((config.image_size, config.image_size, 3)))
-    encoder.add(layers.Rescaling(1 / 127.5, offset=-1))
-    for stage, filters in enumerate(config.filters):
-        width, stride = (5, 2) if stage == 0 else (3, 1)
-        encoder.add(
-            layers.Conv2D(filters, width, stride, padding="same", use_bias=False)
-        )
-        encoder.add(layers.BatchNormalization())
-        encoder.add(layers.ReLU())
-        if 0 < stage < len(config.filters) - 1:
-            encoder.add(layers.MaxPooling2D())
+    add_stages(encoder, config.filters)
     encoder.add(layers.Reshape((-1, config.filters[-1])))
     if config.positions:
         encoder.add(Positions())

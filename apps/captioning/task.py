@@ -10,11 +10,12 @@ from ..core.inputs.kinds import as_request
 from ..core.inputs.tokenizer import Tokenizer, normalised_for_scores
 from ..core.report import plot
 from ..core.report.metrics import attention_on_objects, caption_metrics
+from ..core.tasks.backbones import encode
 from ..core.tasks.tell import Tell
 from ..core.training import devices
 from . import config
 from .data import load_data, why_no_test
-from .model import build_model, encode
+from .model import build_model
 
 DRAWN_SIZE = 256  # pixels of a picture under its maps, more than the network sees
 

@@ -131,8 +131,11 @@ def read_requests(kinds, words, table=""):
     }
     labels = []
     if words.plain:
-        name = _kind_of_files(kinds, columns, words.plain)
-        columns[name], labels = read_files(kinds[name], words.plain)
+        names, found = _kinds_of_files(kinds, columns, words.plain), []
+        for i, name in enumerate(names):
+            columns[name], own = read_files(kinds[name], words.plain[i :: len(names)])
+            found.append(own)
+        labels = [" ".join(row).strip() for row in zip(*found, strict=False)]
     if missing := [name for name in kinds if name not in columns]:
         raise UserError(
             f"Expected {' and '.join(map(_how_to_give(kinds), missing))}; received "
@@ -162,11 +165,14 @@ def _names_in(kinds, request):
     return {"name": name} if name else {}
 
 
-def _kind_of_files(kinds, columns, words):
-    """The kind that plain words are files of."""
-    for name, kind in kinds.items():
-        if kind.files and name not in columns:
-            return name
+def _kinds_of_files(kinds, columns, words):
+    """The kinds that plain words are files of, in turn: several, where no other word
+    gives them and the words are as many for each."""
+    names = [n for n, kind in kinds.items() if kind.files and n not in columns]
+    if len(words) % max(1, len(names)):
+        names = names[:1]
+    if names:
+        return names
     raise UserError(
         f"Expected {' and '.join(map(flag_of, kinds))} once, as an option or by files; "
         f"received {' '.join(words)} besides, which is no run's folder."

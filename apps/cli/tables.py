@@ -6,6 +6,7 @@ from rich.table import Table
 from ..core.settings.command_line import flag_of, help_rows
 
 SHOWN = 20  # rows and columns at most, of figures by label
+PARTS = ("pooled", "mean", "deviation")  # of figures by folds
 
 console = Console()
 
@@ -54,11 +55,11 @@ def show_folds(figures):
         box=None,
         title=f"{figures['folds']} folds, {figures['rows']} rows of {figures['data']}",
     )
-    for name, value in figures["pooled"].items():
-        if isinstance(value, dict):
+    for name, pooled in {**figures["mean"], **figures["pooled"]}.items():
+        if isinstance(pooled, dict):
             continue
-        spread = [figures[part].get(name, "") for part in ("mean", "deviation")]
-        table.add_row(name.replace("_", " "), *map(_shown, [value, *spread]))
+        cells = [figures[part].get(name, "") for part in PARTS]
+        table.add_row(name.replace("_", " "), *map(_shown, cells))
     console.print(table)
     _show_dicts(figures["pooled"])
 

@@ -25,7 +25,7 @@ import keras
 from .errors import UserError
 from .files.locks import only_one
 from .files.whole import make_folder, write_text
-from .run import Export, Run, example_tensors
+from .run import NO_ASSETS, Export, Run, assets_json, example_tensors
 from .settings.json_text import from_json, to_json
 from .tasks.describe import describe
 from .tasks.signatures import Answerer
@@ -37,7 +37,6 @@ from .training.fit import fit
 log = logging.getLogger("saccade")
 
 RUNS = pathlib.Path("runs")
-NO_ASSETS = "null"  # the assets.json of a task that learns nothing before its model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +161,7 @@ class App:
             log.info("The run's folder: %s", folder)
             until_trained.enter_context(only_one(folder))
             if resume:
-                _same_assets(folder / "assets.json", assets_json(task))
+                _same_assets(folder / "assets.json", task)
             write_text(folder / "assets.json", assets_json(task))
             data = {"name": config.data, "sha256": splits.sha256}
             write_text(folder / "data.json", json.dumps(data, indent=1))
@@ -173,6 +172,9 @@ class App:
             config = fit(task, answerer, splits, folder, resume, planned)
         answerer.task = task = task.bound(config)
         run = Run(self, answerer, folder)
+        calibrated = task.calibrate(answerer, splits)
+        if calibrated is not task:
+            run.take(calibrated, write=workers.is_chief(strategy))
         if len(splits.test) and workers.is_chief(strategy):
             run.keep(run.measure(splits.test))
         workers.wait(strategy)
@@ -280,17 +282,16 @@ def _has_begun(folder):
     return not all(path.name.startswith(before) for path in folder.iterdir())
 
 
-def assets_json(task):
-    """What a task has learned, as JSON."""
-    return task.assets.to_json() if task.assets is not None else NO_ASSETS
-
-
-def _same_assets(path, assets):
+def _same_assets(path, task):
     """An error where the data has changed since the run in this folder began.
 
-    assets: JSON of what is learned from the data now.
+    task: what is learned from the data now.
     """
-    if path.exists() and path.read_text("utf-8") != assets:
+    if not path.exists():
+        return
+    text = path.read_text("utf-8")
+    same = text == NO_ASSETS if task.assets is None else task.learned_as(text)
+    if not same:
         raise UserError(
             f"The data that {path.parent / 'config.json'} names has changed since this "
             f"run began: what is learned from it is not what {path.name} says. Bring "

@@ -39,9 +39,9 @@ def evaluate(task, folds, group, options):
         options: of the task's `Options`, by which the test rows are answered.
 
     Returns:
-        dict with `folds`, `rows`; `pooled`, the figures of all rows' answers together;
-        and where every fold has the figure, a number, `mean` and `deviation` of it
-        over the folds, the sample's.
+        dict with `folds`, `rows`; `pooled`, the figures of all rows' answers together,
+        empty unless `Task.comparable`; and where every fold has the figure, a number,
+        `mean` and `deviation` of it over the folds, the sample's.
 
     Raises:
         UserError: the data has no rows, no such column, or fewer groups than folds.
@@ -76,7 +76,7 @@ def evaluate(task, folds, group, options):
             time.monotonic() - began,
             fit.in_words(task, {f"val_{n}": v for n, v in figures[-1].items()}),
         )
-    pooled = trainer.task.measure(answers, rows)
+    pooled = trainer.task.measure(answers, rows) if task.comparable else {}
     return {
         "folds": len(parts),
         "rows": len(rows),

@@ -23,6 +23,13 @@ if typing.TYPE_CHECKING:
 
 log = logging.getLogger("saccade")
 
+NO_ASSETS = "null"  # the assets.json of a task that learns nothing before its model
+
+
+def assets_json(task):
+    """What a task has learned, as JSON."""
+    return task.assets.to_json() if task.assets is not None else NO_ASSETS
+
 
 @dataclasses.dataclass
 class Run:
@@ -113,6 +120,28 @@ class Run:
         """Write the figures of the test split into the run's folder."""
         self.metrics = figures
         write_text(self.folder / "metrics.json", json.dumps(figures, indent=1))
+
+    def add(self, name, requests):
+        """Teach the run something by examples, without training: it is kept in the
+        run's folder, and is part of the next export. A resumed training forgets it.
+
+        Args:
+            name: what they are. requests: as for `predict`.
+        """
+        if self.task.add is None:
+            raise UserError(
+                f"{self.app.name} learns by training only: it has no --add."
+            )
+        _check_requests(requests)
+        kinds = self.task.kinds()
+        requests = [signatures.as_request(kinds, request) for request in requests]
+        self.take(self.task.add(self.answerer, name, requests))
+
+    def take(self, task, write=True):
+        """Go on with this task, which has other assets. write: into the folder too."""
+        self.answerer = signatures.Answerer(task, self.model)
+        if write:
+            write_text(self.folder / "assets.json", assets_json(task))
 
     def predict(self, requests, signature="serving_default", **options):
         """Answers: a list of dicts, one per request, in their order.
@@ -235,6 +264,12 @@ class Answering:
             raise UserError(f"{self.app.name} answers all at once: leave --stream out.")
         options = checked_options(self.task, options)
         return self.task.stream_by_steps(self, request, options)
+
+    def add(self, name, requests):
+        raise UserError(
+            "What is exported knows what it knew when it was exported: give --add to a "
+            f"run's folder, and export it again: saccade export {self.app.name} RUN"
+        )
 
     def check_free(self, options, free):
         fixed = [name for name in options if name not in free]

@@ -71,6 +71,42 @@ def captioning_judge_bad(outputs, row):
     assert outputs["score"][row] == 0
 
 
+# faces
+
+
+def faces_folder(folder, splits):
+    """The builtin faces as a user's own: a folder for each split and person."""
+    for split in ("train", "validation", "test"):
+        examples = getattr(splits, split)
+        pairs = zip(examples["image"], examples["label"], strict=True)
+        for i, (picture, person) in enumerate(pairs):
+            (folder / split / person).mkdir(parents=True, exist_ok=True)
+            (folder / split / person / f"{i}.png").write_bytes(picture)
+    return {"data": str(folder)}
+
+
+def faces_requests(splits):
+    images = captioning_requests(splits)["image_bytes"]
+    return {
+        "image_bytes": images,
+        "other_bytes": images[1:] + images[:1],
+        "threshold": [0.0, 0.5, 2.0, 1.0],
+    }
+
+
+def faces_bad(good):
+    images = captioning_bad(good)["image_bytes"]
+    odd = [float("nan"), float("inf"), -1.0, 1e30, 1e-30]
+    return {"image_bytes": images, "other_bytes": images, "threshold": 2 * odd}
+
+
+def faces_judge_bad(outputs, row):
+    assert not outputs["ok"][row]
+    assert outputs["label"][row] == b"" and outputs["nearest"][row] == b""
+    assert outputs["distance"][row] == 0 and outputs["score"][row] == 0
+    assert not outputs["embedding"][row].any()
+
+
 # char_lm
 
 
@@ -379,6 +415,7 @@ class Expected:
 
 CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
 WRITTEN = {"continuation", "length", "ok"}
+NAMED = {"label", "nearest", "distance", "score", "embedding", "ok"}
 LABEL = {"label", "score", "probabilities", "labels", "ok"}
 VERDICT = LABEL | {"tokens", "start", "end", "attention"}
 ALIGNED = {"tokens", "source_tokens", "alignment", "ok"}
@@ -400,6 +437,21 @@ EXPECTED = {
         requests=picture_requests,
         bad=picture_bad,
         judge_bad=captioning_judge_bad,
+    ),
+    "faces": Expected(
+        parameters=132_208,
+        small={"builtin_size": 4},
+        real=faces_folder,
+        outputs={
+            "serving_default": NAMED,
+            "with_options": NAMED,
+            "serving_xla": NAMED,
+            "verify": {"distance", "same", "ok"},
+            "embed": {"embedding", "ok"},
+        },
+        requests=faces_requests,
+        bad=faces_bad,
+        judge_bad=faces_judge_bad,
     ),
     "char_lm": Expected(
         parameters=48_033,

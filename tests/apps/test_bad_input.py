@@ -25,7 +25,15 @@ from .answers import assert_same
 ANSWER = "an answer"
 
 
-SUMS = ("score", "probabilities", "attention", "saliency", "entity_score")
+SUMS = (
+    "score",
+    "probabilities",
+    "attention",
+    "saliency",
+    "entity_score",
+    "distance",
+    "embedding",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,45 @@
-"""Networks of keras.applications that turn a picture into regions."""
+"""Networks that turn a picture into regions: small ones, and those of
+keras.applications."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from ..errors import UserError
+
+
+def add_stages(network, filters):
+    """Convolutions at the end of a Sequential that takes pixels 0 to 255; every stage
+    but the last halves the picture.
+
+    The stem strides instead of pooling: at full size a convolution costs four times
+    as much, and 64-pixel pictures lose nothing by it.
+
+    Args:
+        network: a `keras.Sequential`, (batch, height, width, channels) so far.
+        filters: of each stage.
+    """
+    network.add(layers.Rescaling(1 / 127.5, offset=-1))
+    for stage, count in enumerate(filters):
+        width, stride = (5, 2) if stage == 0 else (3, 1)
+        network.add(layers.Conv2D(count, width, stride, padding="same", use_bias=False))
+        network.add(layers.BatchNormalization())
+        network.add(layers.ReLU())
+        if 0 < stage < len(filters) - 1:
+            network.add(layers.MaxPooling2D())
+
+
+def encode(encoder, pixels):
+    """What an encoder makes of pixels, of an empty batch too.
+
+    oneDNN's convolution gives an empty batch the shape of its input, so the encoder
+    gets one white picture more where the batch may be empty.
+    """
+    if pixels.shape[0]:
+        return encoder(pixels, training=False)
+    count = ops.shape(pixels)[0]
+    white = ops.full((1, *pixels.shape[1:]), 255, dtype=pixels.dtype)
+    some = ops.concatenate([pixels, white[count:]], axis=0)
+    return encoder(some, training=False)[:count]
 
 
 def build_backbone(name, size, weights="none"):

@@ -60,6 +60,8 @@ class Task:
         writes: endings of files that `write` writes.
         compiled: what `serving_xla` compiles: True, all of `respond`; or a function in
             its place, see `Signature.compiled`.
+        comparable: whether answers of models that were trained apart can be measured
+            as one model's. Embeddings cannot: each has directions of its own.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Task:
     drawn = "serving_default"
     writes = tables.ENDINGS
     compiled = True
+    comparable = True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -144,6 +147,16 @@ class Task:
     def assets_from_json(self, text):
         """What `assets.to_json()` wrote -> assets."""
         raise NotImplementedError
+
+    def learned_as(self, text):
+        """Whether the assets that `to_json` made a text of were learned from the same
+        data; what the trained model added to them does not count."""
+        return text == self.assets.to_json()
+
+    def calibrate(self, answerer, splits):
+        """The task with what can be learned only with the trained model: further
+        assets. answerer: an `Answerer`; splits: what was trained on."""
+        return self
 
     def targets(self, examples):
         """`Pairs` of all examples."""
@@ -264,6 +277,8 @@ class Task:
     stream = None  # function (answerer, request, options) -> parts of `show`, in turn
     # function (run, path or None, out) -> dict of facts about the inside
     inspect = None
+    # function (answerer, name, requests) -> the task that also knows these by that name
+    add = None
     # function (answering, request, options) -> as `stream`, of a client that chooses
     # itself by what `call` and `inputs_of` of a `core.run.Answering` give
     stream_by_steps = None
