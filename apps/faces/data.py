@@ -11,7 +11,7 @@ A person without a picture in the training split is unknown to the model: of suc
 it is measured whether two pictures show the same.
 """
 
-from ..core.data import labelled, picture_folders, splits
+from ..core.data import labelled_pictures, picture_folders, splits
 from ..core.data.rows import Examples, Splits
 from . import drawing
 from .config import kinds
@@ -26,7 +26,7 @@ def read(config):
     if config.data == "builtin":
         return builtin(config)
     rows = picture_folders.read_rows(config, kinds(config)["image"])
-    return labelled.split_rows(config, rows, "name", "pictures", paths=("image",))
+    return labelled_pictures.split_rows(config, rows)
 
 
 def builtin(config):
@@ -50,11 +50,3 @@ def split_of(config, person, picture, name):
     if person >= PERSONS:
         return "validation" if person < PERSONS + UNSEEN else "test"
     return splits.by_hash(config.split, f"{name}, {picture}")
-
-
-def why_no_test(config):
-    """Why the test split of this data is empty: half a sentence."""
-    return (
-        f"--split={config.split} gives it no picture of {config.data}; a larger last "
-        "number, as in 80/10/10, or more pictures would"
-    )

@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from ..core.data.labelled_pictures import why_no_test
 from ..core.data.places import lies_in
 from ..core.errors import UserError
 from ..core.inputs import pictures
@@ -95,7 +96,7 @@ class Faces(Classify):
         return data.read(self.config)
 
     def why_no_test(self):
-        return data.why_no_test(self.config)
+        return why_no_test(self.config)
 
     def learn(self, train):
         """The persons."""

@@ -86,7 +86,7 @@ def faces_folder(folder, splits):
 
 
 def faces_requests(splits):
-    images = captioning_requests(splits)["image_bytes"]
+    images = picture_requests(splits)["image_bytes"]
     return {
         "image_bytes": images,
         "other_bytes": images[1:] + images[:1],
@@ -95,7 +95,7 @@ def faces_requests(splits):
 
 
 def faces_bad(good):
-    images = captioning_bad(good)["image_bytes"]
+    images = picture_bad(good)["image_bytes"]
     odd = [float("nan"), float("inf"), -1.0, 1e30, 1e-30]
     return {"image_bytes": images, "other_bytes": images, "threshold": 2 * odd}
 
