@@ -303,6 +303,14 @@ def test_export_answers_as_the_run_does(run, trained):
                     np.testing.assert_allclose(got[key], value, rtol=1e-4, atol=1e-5)
 
 
+def test_what_cannot_be_added_is_refused(run, trained):
+    if run.task.add is None:
+        with pytest.raises(UserError, match="learns by training only"):
+            run.add("Ada", trained.inputs)
+    with pytest.raises(UserError, match="export it again"):
+        trained.loaded_export.add("Ada", trained.inputs)
+
+
 def test_export_signatures(export, signatures, expected):
     card = json.loads((export / "model_card.json").read_text("utf-8"))
     assert card["signatures"].keys() == signatures.keys()
