@@ -53,8 +53,9 @@ import rich.table
 import tensorflow as tf
 
 from saccade.apps.captioning import APP
-from saccade.apps.captioning.model import build_model, encode
+from saccade.apps.captioning.model import build_model
 from saccade.apps.core.inputs.tokenizer import Tokenizer
+from saccade.apps.core.tasks.backbones import encode
 from saccade.layers import decoding
 
 try:
