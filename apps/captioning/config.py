@@ -77,8 +77,8 @@ class Config:
     clip: float = options.clip(1.0)
     label_smoothing: float = options.label_smoothing(0.05)
     loss_over: str = options.loss_over()
-    shift: float = options.share(0.04, "random shift, share of the picture's side", 1)
-    zoom: float = options.share(0.04, "random zoom in or out, share")
+    shift: float = options.shift(0.04)
+    zoom: float = options.zoom(0.04)
     reinforce: float = options.reinforce(0.1)
     entropy: float = options.entropy(0.01)
     jit: bool = options.jit(

@@ -8,6 +8,7 @@ from ..core.data.places import lies_in
 from ..core.errors import UserError
 from ..core.inputs import pictures
 from ..core.inputs.kinds import as_request
+from ..core.tasks.backbones import encode
 from ..core.tasks.classify import Classify
 from ..core.tasks.signatures import Signature
 from . import config, data, features, gallery
@@ -43,11 +44,9 @@ class Digits(Classify):
     # Answers
 
     def respond(self, model, inputs, options):
-        """As `Classify`. TensorFlow's convolutions fail where there are no rows, so
-        there is one more."""
-        image = tf.pad(inputs["image"], [[0, 1], [0, 0], [0, 0], [0, 0]])
-        tensors = super().respond(model, {"image": image}, options)
-        return {name: tensor[:-1] for name, tensor in tensors.items()}
+        """As `Classify`, of no rows too."""
+        logits = encode(model, inputs)["logits"]
+        return {"probabilities": self.probabilities(tf.cast(logits, tf.float32))}
 
     def signatures(self):
         """`filters`: the edges of the picture that the network sees."""

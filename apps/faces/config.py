@@ -46,8 +46,8 @@ class Config:
     dropout: float = options.dropout(0.3, "of the rows and of what is read of them")
 
     # Training
-    shift: float = options.share(0.05, "random shift, share of the picture's side", 1)
-    zoom: float = options.share(0.08, "random zoom in or out, share")
+    shift: float = options.shift(0.05)
+    zoom: float = options.zoom(0.08)
     turn: float = field(
         8.0, "random turn, degrees at most", low=0, high=180, group=options.TRAINING
     )

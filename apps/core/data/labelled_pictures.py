@@ -89,7 +89,4 @@ def with_validation(config, rows):
 
 def why_no_test(config):
     """Why the test split of this data is empty: half a sentence."""
-    return (
-        f"--split={config.split} gives it no picture of {config.data}; a larger last "
-        "number, as in 80/10/10, or more pictures would"
-    )
+    return splits.why_no_share(config, "picture")

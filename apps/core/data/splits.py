@@ -78,6 +78,11 @@ def why_no_test(config, what):
     """
     if config.split_column:
         return f"no row of {config.data} has test in the column {config.split_column!r}"
+    return why_no_share(config, what)
+
+
+def why_no_share(config, what):
+    """As `why_no_test`, of data without a column of splits."""
     return (
         f"--split={config.split} gives it no {what} of {config.data}; a larger last "
         f"number, as in 80/10/10, or more {what}s would"

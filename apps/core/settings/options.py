@@ -248,6 +248,14 @@ def clip(default):
     return field(default, help, low=0, group=TRAINING)
 
 
+def shift(default):
+    return share(default, "random shift, share of the picture's side", 1)
+
+
+def zoom(default):
+    return share(default, "random zoom in or out, share")
+
+
 def label_smoothing(default):
     help = "share of the target spread evenly"
     return field(default, help, low=0, high=0.9, group=TRAINING)

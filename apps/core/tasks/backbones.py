@@ -28,18 +28,27 @@ def add_stages(network, filters):
             network.add(layers.MaxPooling2D())
 
 
-def encode(encoder, pixels):
-    """What an encoder makes of pixels, of an empty batch too.
+def encode(model, inputs):
+    """What a model that begins with convolutions makes of its inputs, of an empty batch
+    too.
 
-    oneDNN's convolution gives an empty batch the shape of its input, so the encoder
-    gets one white picture more where the batch may be empty.
+    oneDNN's convolution gives an empty batch the shape of its input, so the model gets
+    one row of zeros more where the batch may be empty.
+
+    Args:
+        inputs: a tensor or a dict of them, batch first, of one number of rows.
     """
-    if pixels.shape[0]:
-        return encoder(pixels, training=False)
-    count = ops.shape(pixels)[0]
-    white = ops.full((1, *pixels.shape[1:]), 255, dtype=pixels.dtype)
-    some = ops.concatenate([pixels, white[count:]], axis=0)
-    return encoder(some, training=False)[:count]
+    first = keras.tree.flatten(inputs)[0]
+    if first.shape[0]:
+        return model(inputs, training=False)
+    count = ops.shape(first)[0]
+
+    def with_row(tensor):
+        row = ops.zeros((1, *tensor.shape[1:]), tensor.dtype)
+        return ops.concatenate([tensor, row[count:]], axis=0)
+
+    outputs = model(keras.tree.map_structure(with_row, inputs), training=False)
+    return keras.tree.map_structure(lambda tensor: tensor[:count], outputs)
 
 
 def build_backbone(name, size, weights="none"):
