@@ -5,7 +5,7 @@ import json
 import os
 
 from ..core.data.encodings import read_utf8
-from ..core.data.manifest import place
+from ..core.data.manifest import pictures_beside, place
 from ..core.data.rows import Row
 from ..core.errors import UserError
 
@@ -44,14 +44,6 @@ def _fields(entry):
 
 def _row(where, picture, caption, split=None, error=""):
     return Row(where, {"media": picture, "text": caption}, split, error)
-
-
-def pictures_beside(path):
-    """The folder `images` or `Images` beside a file, else the file's folder."""
-    for name in ("images", "Images"):
-        if (path.parent / name).is_dir():
-            return path.parent / name
-    return path.parent
 
 
 def _coco_rows(path, images, annotations, folder):

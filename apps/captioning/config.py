@@ -25,9 +25,7 @@ class Config:
     caption_column: str = options.column("caption", "the caption")
     split_column: str = options.split_column()
     split: str = options.split("90/5/5")
-    image_dir: str = options.text(
-        "", "folder of the pictures, where it is not the file's or images beside it"
-    )
+    image_dir: str = options.image_dir()
     skip_bad: bool = options.skip_bad()
     bad_at_most: float = options.bad_at_most()
     builtin_size: int = options.builtin_size(3000, "training pictures", low=10)
@@ -47,11 +45,7 @@ class Config:
     backbone_weights: str = options.backbone_weights()
     fine_tune: bool = options.fine_tune()
     filters: tuple[int, ...] = options.filters((32, 64, 128, 192))
-    positions: bool = options.switch(
-        False,
-        "tell the decoder where each region lies; for captions about places",
-        options.MODEL,
-    )
+    positions: bool = options.positions(False, "for captions about places")
     attention: str = options.attention("soft")
     attention_units: int = options.attention_units(128)
     condition: str = options.condition("initial")

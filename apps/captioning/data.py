@@ -32,7 +32,7 @@ from ..core.errors import UserError
 from ..core.inputs.picture_files import error_of
 from ..core.inputs.tokenizer import normalised_for_scores
 from . import scenes
-from .annotations import pictures_beside, read_flickr, read_json
+from .annotations import read_flickr, read_json
 
 ENDINGS = (*manifest.TABLES, ".json", ".token", ".token.txt")
 EXAMPLE = (
@@ -57,7 +57,7 @@ def read_rows(config):
     folder = path_of(config.image_dir) if config.image_dir else None
     is_text = path.suffix.lower() == ".txt"
     if path.suffix.lower() in manifest.TABLES or is_text and has_commas(path):
-        beside = pictures_beside(path) if is_text else path.parent
+        beside = manifest.pictures_beside(path) if is_text else path.parent
         rows = manifest.read_table(
             path,
             folder or beside,

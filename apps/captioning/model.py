@@ -1,12 +1,10 @@
 """The captioning model: an encoder of pictures, a recurrent decoder with attention."""
 
 import keras
-import numpy as np
-from keras import layers, ops
-from keras.initializers import RandomNormal
+from keras import ops
 
 from ...layers import BahdanauAttention, HardAttention, TokenDecoder
-from ..core.tasks.backbones import add_stages, build_backbone
+from ..core.tasks.backbones import build_encoder
 from ..core.tasks.recurrent import decoder_layer
 
 
@@ -86,58 +84,3 @@ def recurrent_layer(config):
         gate=config.gate,
         penalty=config.penalty,
     )
-
-
-@keras.saving.register_keras_serializable(package="saccade")
-class Positions(layers.Layer):
-    """Tells every region where it lies: (batch, regions, features) in and out.
-
-    Adds x Wx + y Wy, with x and y from -1 to 1 across the picture and trained vectors
-    Wx and Wy. A convolution sees the same everywhere, so without it a region hardly
-    knows its place; captions that say "above" or "left of" need it.
-    """
-
-    def build(self, input_shape):
-        _, regions, features = input_shape
-        side = round(regions**0.5)
-        y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-        self.places = np.stack([x.ravel(), y.ravel()], axis=1).astype("float32")
-        self.kernel = self.add_weight(
-            name="kernel", shape=(2, features), initializer=RandomNormal(stddev=0.5)
-        )
-
-    def call(self, inputs):
-        places = ops.cast(self.places, self.compute_dtype)  # (regions, 2)
-        return inputs + ops.matmul(places, self.kernel)
-
-
-def build_encoder(config):
-    """Picture in, regions out: (batch, size, size, 3) -> (batch, regions, features)."""
-    if config.backbone == "small":
-        return small_encoder(config)
-    backbone = build_backbone(
-        config.backbone, config.image_size, config.backbone_weights
-    )
-    backbone.trainable = config.fine_tune
-    return keras.Sequential(
-        [
-            keras.Input((config.image_size, config.image_size, 3)),
-            backbone,
-            layers.Reshape((-1, backbone.output_shape[-1])),
-            *([Positions()] if config.positions else []),
-            layers.Dropout(config.dropout),
-        ],
-        name="encoder",
-    )
-
-
-def small_encoder(config):
-    """A plain convolutional network, see `add_stages`."""
-    encoder = keras.Sequential(name="encoder")
-    encoder.add(keras.Input((config.image_size, config.image_size, 3)))
-    add_stages(encoder, config.filters)
-    encoder.add(layers.Reshape((-1, config.filters[-1])))
-    if config.positions:
-        encoder.add(Positions())
-    encoder.add(layers.Dropout(config.dropout))
-    return encoder

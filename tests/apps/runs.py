@@ -82,10 +82,19 @@ class Trained:
         """Good requests, tensor name -> rows."""
         return self.expected.requests(self.splits)
 
+    def requests(self, kinds):
+        """The good requests as `predict` takes them, of these kinds: a list."""
+        columns = [self.good[kind.specs(name)[0].name] for name, kind in kinds.items()]
+        if len(kinds) == 1:
+            return columns[0]
+        return [
+            dict(zip(kinds, row, strict=True)) for row in zip(*columns, strict=True)
+        ]
+
     @functools.cached_property
     def inputs(self):
-        """What `predict` takes: the first part of the good requests."""
-        return next(iter(self.good.values()))
+        """The good requests to `serving_default`."""
+        return self.requests(self.app.task_for(self.small).kinds())
 
     @functools.cached_property
     def short(self):

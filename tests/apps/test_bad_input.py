@@ -27,6 +27,7 @@ ANSWER = "an answer"
 
 SUMS = (
     "score",
+    "scores",
     "probabilities",
     "attention",
     "saliency",
@@ -205,8 +206,14 @@ def table(raw):
 
 def send(function, request):
     """The answer to a request, as much of it as the signature takes; arrays."""
-    specs = function.structured_input_signature[1]
-    inputs = {key: tf.constant(request[key], specs[key].dtype) for key in specs}
+    inputs = {}
+    for key, spec in function.structured_input_signature[1].items():
+        # No rows tell no rank.
+        inputs[key] = (
+            tf.constant(request[key], spec.dtype)
+            if len(request[key])
+            else tf.zeros([0, *(size or 0 for size in spec.shape[1:])], spec.dtype)
+        )
     return {key: value.numpy() for key, value in function(**inputs).items()}
 
 
@@ -299,13 +306,14 @@ def test_megabytes_are_read_to_their_end(expected, trained, good, raw, table):
             assert_finite(together, signature)
 
 
-def test_odd_forms_of_a_picture_are_answered_as_its_plain_form(signatures, table):
+def test_odd_forms_of_a_picture_are_answered_as_its_plain_form(signatures, good, table):
     cases = [case for case in table.values() if getattr(case, "like", None)]
     if not cases:
         return  # a table of texts
     function = signatures["serving_default"]
-    odd = send(function, {"image_bytes": [case.content for case in cases]})
-    plain = send(function, {"image_bytes": [case.like for case in cases]})
+    others = {key: [values[0]] * len(cases) for key, values in good.items()}
+    odd = send(function, {**others, "image_bytes": [case.content for case in cases]})
+    plain = send(function, {**others, "image_bytes": [case.like for case in cases]})
     assert_rows(odd, slice(None), plain)
 
 
@@ -365,12 +373,19 @@ def predict(name, trained, monkeypatch):
     # Texts get short answers.
     fields = {f.name for f in dataclasses.fields(trained.app.Options)}
     short = ["--length=5"] if "length" in fields else []
+    # What is asked besides, once for all rows.
+    kinds = list(loaded.task.kinds().items())[1:]
+    besides = [
+        f"--{kind}={trained.good[of.specs(kind)[0].name][0].decode()}"
+        for kind, of in kinds
+    ]
 
     def call(*words, **options):
         words = [
             *("predict", name, str(loaded.folder)),
             *map(str, words),
             *short,
+            *besides,
             "--json",
         ]
         return typer.testing.CliRunner().invoke(cli, words, **options)

@@ -278,20 +278,12 @@ def test_export_answers_alike_in_another_process(export, signatures, good, tmp_p
     assert_same({k: v.astype(here[k].dtype) for k, v in there.items()}, here)
 
 
-def asked(trained, kinds):
-    """Good requests of these kinds."""
-    if len(kinds) == 1:
-        return trained.inputs
-    columns = [trained.good[kind.specs(n)[0].name] for n, kind in kinds.items()]
-    return [dict(zip(kinds, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
 def test_export_answers_as_the_run_does(run, trained):
     options = dataclasses.asdict(run.task.exported())
     for name, signature in signatures_of(run.task).items():
         if not signature.for_people:
             continue
-        inputs = asked(trained, signature.kinds)
+        inputs = trained.requests(signature.kinds)
         answers = run.predict(inputs, name, **options)
         exported = trained.loaded_export.predict(inputs, name)
         for got, expected in zip(exported, answers, strict=True):
@@ -388,8 +380,10 @@ def test_a_batch_of_bad_input_only(signatures, expected, good):
 
 
 def test_a_missing_file_spoils_no_other_input(run, trained, tmp_path):
-    inputs = trained.inputs
-    with_gap = [inputs[0], tmp_path / "gone", inputs[1]]
+    inputs, gone = trained.inputs, tmp_path / "gone"
+    if isinstance(inputs[0], dict):
+        gone = {**inputs[0], next(iter(inputs[0])): gone}
+    with_gap = [inputs[0], gone, inputs[1]]
     for door in (run, trained.loaded_export):
         answers = door.predict(with_gap)
         assert [message["ok"] for message in answers] == [True, False, True]

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from saccade import apps
 from saccade.apps.core.run import Run
+from saccade.apps.core.settings.fields import request_fields
 from saccade.apps.core.tasks.signatures import Answerer
 
 from ..apps.expected import EXPECTED
@@ -49,7 +50,11 @@ def requests_of(name):
     """Requests of one row, a bad one among them, and one of several rows."""
     app = apps.load(name)
     config = dataclasses.replace(app.presets["tiny"](), **EXPECTED[name].small)
-    good = EXPECTED[name].requests(app.task_for(config).read())
+    task = app.task_for(config)
+    specs = [spec for kind, of in task.kinds().items() for spec in of.specs(kind)]
+    asked = {spec.name for spec in specs} | set(request_fields(app.Options))
+    good = EXPECTED[name].requests(task.read())
+    good = {key: values for key, values in good.items() if key in asked}
     first = next(iter(good))
     bad = EXPECTED[name].bad(good)[first]
     rows = [{key: values[i : i + 1] for key, values in good.items()} for i in range(4)]
@@ -57,16 +62,18 @@ def requests_of(name):
     return [*rows, {**rows[0], first: bad[2:3]}, good, mixed]
 
 
-def signature_for(request):
-    """The signature that a request is for: one with more than an input has options."""
-    return "with_options" if len(request) > 1 else "serving_default"
+def signature_for(name, request):
+    """The signature of an app that a request is for: one with options or without."""
+    options = request_fields(apps.load(name).Options)
+    return "with_options" if request.keys() & options else "serving_default"
 
 
 def in_process(export, requested):
-    """What TensorFlow answers here: a list of outputs by name."""
+    """What TensorFlow answers here: a list of outputs by name. export: a version
+    folder in one of the app's name."""
     signatures, answers = tf.saved_model.load(str(export)).signatures, []
     for request in requested:
-        serve = signatures[signature_for(request)]
+        serve = signatures[signature_for(export.parent.name, request)]
         specs = serve.structured_input_signature[1]
         inputs = {key: tf.constant(request[key], specs[key].dtype) for key in specs}
         answers.append({key: value.numpy() for key, value in serve(**inputs).items()})

@@ -102,7 +102,9 @@ def test_it_answers_as_in_process(models, ports, name, door):
         requested, in_process(models / name / "1", requested), strict=True
     ):
         assert_same(
-            client.predict(name, request, signature_for(request)), expected, rtol=1e-3
+            client.predict(name, request, signature_for(name, request)),
+            expected,
+            rtol=1e-3,
         )
 
 
@@ -115,7 +117,7 @@ def ask_until(stop, door, port, name, requested, answers):
         if stop.is_set():
             return seconds
         began = time.perf_counter()
-        got = client.predict(name, requested[i], signature_for(requested[i]))
+        got = client.predict(name, requested[i], signature_for(name, requested[i]))
         seconds.append(time.perf_counter() - began)
         assert is_one_of(got, answers[i])
 
@@ -172,5 +174,7 @@ def test_a_new_version_comes_while_clients_ask(models, ports, name, tmp_path):
     client = Client("127.0.0.1", ports["rest"])
     for request, (_, expected) in zip(requested, answers, strict=True):
         assert_same(
-            client.predict(name, request, signature_for(request)), expected, rtol=1e-3
+            client.predict(name, request, signature_for(name, request)),
+            expected,
+            rtol=1e-3,
         )

@@ -47,6 +47,14 @@ def find_file(data, endings, names, example, what="captions", made="tfds:NAME"):
     return found[0]
 
 
+def pictures_beside(path):
+    """The folder `images` or `Images` beside a file, else the file's folder."""
+    for name in ("images", "Images"):
+        if (path.parent / name).is_dir():
+            return path.parent / name
+    return path.parent
+
+
 def place(folder, name):
     """The path of the file that a table names, and why it must not be read or "".
 

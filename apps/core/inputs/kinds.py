@@ -76,6 +76,10 @@ class Kind:
         """Two good values, as a client might send them."""
         raise NotImplementedError
 
+    def aligned(self, values):
+        """Encoded values as one tensor can hold them: list of as many."""
+        return values
+
     def text_of(self, value):
         """A value in a line, for people."""
         return str(value)
@@ -138,9 +142,15 @@ class Picture(Kind):
         return pictures.decoder(self.size)(image_bytes)
 
     def column(self, values):
+        """A picture that occurs in several rows is decoded and kept once."""
+        import tensorflow as tf
+
         from . import pictures
 
-        return pictures.picker(values, self.size)
+        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        place_of_row = tf.constant([places[value] for value in values], tf.int64)
+        look_up = pictures.picker(list(places), self.size)
+        return lambda indices: look_up(tf.gather(place_of_row, indices))
 
     def examples(self):
         from ..data import drawn
@@ -258,6 +268,48 @@ class Text(Kind):
         return list(self._examples)
 
 
+class Choices(Kind):
+    """Texts of which one is to be chosen: a list of str, or a str with a mark between.
+
+    Args:
+        examples: two lists of texts.
+        mark: stands between the choices of a word or a cell.
+    """
+
+    empty = ()
+    refused = "holds no choice that is not empty"
+
+    def __init__(self, examples, mark="|"):
+        self._examples, self.mark = examples, mark
+        self.help = f"what to choose from, as in 'yes{mark}no'"
+
+    def encode(self, value):
+        if isinstance(value, str | bytes):
+            value = as_utf8(value).split(self.mark.encode())
+        found = tuple(as_utf8(choice).strip() for choice in value)
+        return found, "" if any(found) else self.refused
+
+    def aligned(self, values):
+        most = max([1, *map(len, values)])
+        return [[*value, *[b""] * (most - len(value))] for value in values]
+
+    def specs(self, name):
+        import tensorflow as tf
+
+        return [tf.TensorSpec([None, None], tf.string, name)]
+
+    def decode(self, choices):
+        import tensorflow as tf
+
+        return choices, tf.reduce_any(choices != "", axis=1)
+
+    def examples(self):
+        return list(self._examples)
+
+    def text_of(self, value):
+        return value if isinstance(value, str) else f" {self.mark} ".join(value)
+
+
 class Tensor(Kind):
     """Numbers that a program sends: tokens, for instance.
 
@@ -302,6 +354,11 @@ class State(Tensor):
 
     def __init__(self, units):
         super().__init__("float32", (units,))
+
+
+def as_utf8(text):
+    """str or bytes as bytes."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
 def as_text(content):

@@ -157,6 +157,16 @@ def fine_tune():
     return field(False, help, group=MODEL)
 
 
+def positions(default, reason):
+    help = _with_reason("tell each region of the picture where it lies", reason)
+    return field(default, help, group=MODEL)
+
+
+def image_dir():
+    help = "folder of the pictures, where it is not the file's or images beside it"
+    return field("", help, group=DATA)
+
+
 def filters(default):
     help = "of the small encoder's stages; each halves the picture"
     return field(default, help, low=1, high=4096, group=MODEL)

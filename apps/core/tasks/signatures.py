@@ -252,7 +252,8 @@ def _tensors(signature, columns, some):
     inputs = {}
     for name, kind in signature.kinds.items():
         (spec,) = kind.specs(name)
-        inputs[spec.name] = tf.constant(columns[name][some], spec.dtype)
+        values = kind.aligned(columns[name][some])
+        inputs[spec.name] = tf.constant(values, spec.dtype)
     return inputs
 
 
