@@ -34,7 +34,12 @@ def captioning_table(folder, splits):
 
 
 def picture_requests(splits):
-    pictures = splits.test["image"]
+    return different_pictures(splits.test["image"])
+
+
+def different_pictures(pictures):
+    """Four of encoded pictures, the last as a JPEG."""
+    pictures = list(dict.fromkeys(pictures))
     png = pictures[:3]
     jpeg = io.BytesIO()
     Image.open(io.BytesIO(pictures[3])).save(jpeg, "JPEG")
@@ -377,6 +382,54 @@ def translation_judge_bad(outputs, row):
         assert not outputs["score"][row].any()
 
 
+# vqa
+
+
+def vqa_table(folder, splits):
+    """The builtin questions as a user's own: files and a table."""
+    rows, files = [], {}
+    for split in ("train", "validation", "test"):
+        examples = getattr(splits, split)
+        for i, picture in enumerate(examples["image"]):
+            file = files.setdefault(picture, f"{len(files)}.png")
+            (folder / file).write_bytes(picture)
+            rows.append(
+                {
+                    "image": file,
+                    "question": examples["question"][i],
+                    "answer": examples["answers"][i][0],
+                    "type": examples["type"][i],
+                    "split": split,
+                }
+            )
+    tables.write(folder / "questions.jsonl", rows)
+    return {"data": str(folder), "split_column": "split"}
+
+
+def vqa_requests(splits):
+    questions = [text.encode() for text in splits.test["question"][:4]]
+    choices = [[b"yes", b"no"], [b"circle", b"square"], [b"2", b""], [b"Yes", b"?"]]
+    return {
+        "image_bytes": different_pictures(splits.test["image"])["image_bytes"],
+        "question": questions,
+        "choices": list(np.array(choices, object)),
+    }
+
+
+def vqa_bad(good):
+    images = picture_bad(good)["image_bytes"]
+    texts = [b"what?", b"", b"\0", b"\xff\xfe\xc3", "語 😀".encode(), b"a " * 5000]
+    questions = [texts[i % len(texts)] for i in range(len(images))]
+    choices = [[b"yes", b"no"]] * len(images)
+    return {"image_bytes": images, "question": questions, "choices": choices}
+
+
+def vqa_judge_bad(outputs, row):
+    assert not outputs["ok"][row]
+    assert outputs["answer"][row] == b"" and outputs["score"][row] == 0
+    assert not outputs["attention"][row].any() and not outputs["scores"][row].any()
+
+
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What the contract expects of an app.
@@ -428,6 +481,7 @@ TRANSLATED = ALIGNED | {
     "ended",
 }
 TAGGED = {"source", *BY_TOKEN, *BY_ENTITY, "entity_count", "ok"}
+ANSWERED = {"answer", "score", "scores", "attention", "ok"}
 EXPECTED = {
     "captioning": Expected(
         parameters=139_105,
@@ -528,6 +582,19 @@ EXPECTED = {
         requests=picture_requests,
         bad=picture_bad,
         judge_bad=digits_judge_bad,
+    ),
+    "vqa": Expected(
+        parameters=161_975,
+        small={"builtin_size": 60},
+        real=vqa_table,
+        outputs={
+            "serving_default": ANSWERED | {"answers"},
+            "serving_xla": ANSWERED | {"answers"},
+            "choose": ANSWERED,
+        },
+        requests=vqa_requests,
+        bad=vqa_bad,
+        judge_bad=vqa_judge_bad,
     ),
     "tagging": Expected(
         parameters=13_682,
