@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from .cells import WrapperCell, current_memory, step_weight
+from .cells import WrapperCell, as_list, current_memory, step_weight
 from .recurrent import Recurrent
 from .reinforce import gaussian_log_prob
 
@@ -163,14 +163,12 @@ class GlimpseCell(WrapperCell):
             raise ValueError(f"GlimpseCell expected `std` above 0, received {std!r}.")
         self.sensor = sensor
         self.hidden, self.units, self.std, self.policy = hidden, units, std, policy
-        alone = not isinstance(cell.state_size, (list, tuple))
-        inner = [cell.state_size] if alone else list(cell.state_size)
-        self.state_size = [*inner, 2]
+        self.parts = {}  # name -> kernel and bias
+        self.state_size = [*as_list(cell.state_size), 2]
         self.output_size = cell.output_size + 6
 
     def get_initial_state(self, batch_size=None):
-        states = super().get_initial_state(batch_size)
-        states = list(states) if isinstance(states, (list, tuple)) else [states]
+        states = as_list(super().get_initial_state(batch_size))
         return [*states, ops.zeros((batch_size, 2), self.compute_dtype)]
 
     def build(self, inputs_shape, memory_shape):
@@ -191,7 +189,6 @@ class GlimpseCell(WrapperCell):
         if self.policy == "learned":
             sizes["locator"] = (self.cell.output_size, self.hidden)
             sizes["mean"] = (self.hidden, 2)
-        self.parts = {}
         for name, (inputs, units) in sizes.items():
             kernel = self.add_weight(
                 name=f"{name}_kernel",
@@ -236,10 +233,8 @@ class GlimpseCell(WrapperCell):
         patch = ops.cast(patch, self.compute_dtype)
         what, where = ops.relu(dense("what", patch)), ops.relu(dense("where", looked))
         glimpse = ops.relu(dense("glimpse", what, where))
-        if len(states) == 1 and not isinstance(self.cell.state_size, (list, tuple)):
-            (states,) = states  # as the inner cell has it, where it reads its weights
         h, states = self.inner_step(
-            multiply, (glimpse,), _as_list(states), weights["cell"], training
+            multiply, (glimpse,), states, weights["cell"], training
         )
         if self.policy == "learned":
             hidden = ops.relu(dense("locator", ops.stop_gradient(h)))
@@ -250,7 +245,7 @@ class GlimpseCell(WrapperCell):
             sample = ops.erf(x * 0.5**0.5) if self.policy == "random" else z
         location = ops.clip(sample, -1, 1)
         output = ops.concatenate([h, looked, z, sample], axis=-1)
-        return output, [*_as_list(states), location]
+        return output, [*as_list(states), location]
 
     def get_config(self):
         return {
@@ -388,7 +383,3 @@ class GlimpseRNN(layers.Layer):
     def from_config(cls, config):
         cell = keras.saving.deserialize_keras_object(config["cell"])
         return cls(**{**config, "cell": cell})
-
-
-def _as_list(states):
-    return list(states) if isinstance(states, (list, tuple)) else [states]

@@ -58,8 +58,8 @@ def builtin_rows(config):
 def picture(draw, digit, config):
     """The bytes of a PNG."""
     alone = config.scene == "digit"
-    size = draw.uniform(0.4, 0.6) if alone else draw.uniform(0.6, 0.7)
-    room = 0.15 if alone else 0.0
+    size = draw.uniform(0.45, 0.6) if alone else draw.uniform(0.6, 0.7)
+    room = 0.1 if alone else 0.0
     x, y = (0.5 + draw.uniform(-room, room) for _ in range(2))
     strokes = [
         [(x + size * a, y + size * b) for a, b in stroke]

@@ -90,6 +90,7 @@ def patch_of(picture, place, size, factor):
 def _draw_belief(axes, answer, now):
     style = {"fontfamily": fonts(), "parse_math": False}
     labels, scores = answer["labels"], answer["scores"][now]
+    labels = [label or "end" for label in labels]  # of several digits the last class
     best = int(np.argmax(scores))
     title, colour = f"it believes: {labels[best]} ({scores[best]:.2f})", "black"
     if "truth" in answer:

@@ -14,7 +14,7 @@ class Looker(keras.Model):
 
         cross-entropy + (R - b)² + reinforce (penalty z² - log p(places) (R - b))
 
-    with the reward R of a picture and the baselines b and pre-means z of its looks; the
+    with the rewards R, baselines b and pre-means z of the looks at a picture; the
     second is a mean and the third a sum over the looks. The settings of all this are
     `settings`, a `Config`, which `task.Glimpse.trainer` sets.
     """
@@ -26,7 +26,9 @@ class Looker(keras.Model):
         settings = getattr(self, "settings", None)
         if settings is None or not training:
             return loss
-        rewards = reward_of(settings.reward, y["logits"], y_pred["logits"])
+        rewards = rewards_of(
+            settings, y["logits"], y_pred["logits"], sample_weight["logits"]
+        )
         baselines = y_pred["baselines"]  # (batch, looks)
         of_policy = policy_loss(y_pred["log_probs"], rewards, baselines)
         of_edge = settings.penalty * ops.sum(y_pred["pre_means"] ** 2, axis=-1)
@@ -40,33 +42,39 @@ class Looker(keras.Model):
 WORST = -3.0  # nats; below, one picture would outweigh all others
 
 
-def reward_of(kind, targets, logits):
-    """What the looks at a picture were worth, by what it believes after the last.
+def rewards_of(config, targets, logits, weights):
+    """What the place that is chosen after each look was worth: what is believed at the
+    end of the looks at the digit for which it was chosen.
 
     Args:
-        kind: "right" or "likelihood", see `Config.reward`.
+        config: with `glimpses`, at a digit, and `reward`.
         targets: int (batch, looks). logits: (batch, looks, classes).
+        weights: (batch, looks), 0 where there is no digit any more.
 
     Returns:
-        float32 (batch, 1), without a gradient.
+        float32 (batch, looks), without a gradient.
     """
-    target, last = targets[:, -1:], ops.stop_gradient(logits[:, -1])
-    if kind == "right":
-        believed = ops.argmax(last, axis=-1, keepdims=True)
-        return ops.cast(
-            ops.equal(believed, ops.cast(target, believed.dtype)), "float32"
-        )
-    log_probs = ops.log_softmax(ops.cast(last, "float32"))
-    of_target = ops.take_along_axis(log_probs, ops.cast(target, "int32"), axis=-1)
-    return ops.maximum(of_target, WORST)
+    every = config.glimpses
+    target = ops.cast(targets[:, every - 1 :: every], "int32")  # (batch, digits)
+    last = ops.stop_gradient(logits[:, every - 1 :: every])
+    if config.reward == "right":
+        worth = ops.equal(ops.cast(ops.argmax(last, axis=-1), "int32"), target)
+    else:
+        log_probs = ops.log_softmax(ops.cast(last, "float32"))
+        worth = ops.take_along_axis(log_probs, target[..., None], axis=-1)[..., 0]
+        worth = ops.maximum(worth, WORST)
+    counts = ops.cast(weights[:, every - 1 :: every] > 0, "float32")
+    worth = ops.repeat(ops.cast(worth, "float32") * counts, every, axis=1)
+    # A place that is chosen after a look is where the next one looks.
+    return ops.concatenate([worth[:, 1:], worth[:, -1:]], axis=1)
 
 
-def build_model(config, assets):
+def build_model(config, looks, classes):
     """The functional model that training fits.
 
     Args:
         config: a `Config`.
-        assets: with `labels`.
+        looks: at a picture, and classes: of a belief, ints.
 
     Input: `image` float32 (batch, size, size, 1), from 0, paper, to 1, ink.
     Outputs: `logits` (batch, looks, classes), raw scores of the labels after each look;
@@ -75,13 +83,14 @@ def build_model(config, assets):
     """
     size = config.image_size
     image = keras.Input((size, size, 1), name="image")
-    looks = glimpses(config, config.glimpses)(image)
-    head = layers.Dense(len(assets.labels), name="logits")
+    seen = glimpses(config, looks)(image)
+    x = layers.Dropout(config.dropout, seed=config.seed)(seen["outputs"])
+    logits = layers.Dense(classes, name="logits")(x)
     outputs = {
-        "logits": head(looks["outputs"]),  # (batch, looks, classes)
-        "log_probs": looks["log_probs"],  # (batch, looks)
-        "pre_means": looks["pre_means"],  # (batch, looks, 2)
-        "baselines": looks["baselines"],  # (batch, looks)
+        "logits": logits,  # (batch, looks, classes)
+        "log_probs": seen["log_probs"],  # (batch, looks)
+        "pre_means": seen["pre_means"],  # (batch, looks, 2)
+        "baselines": seen["baselines"],  # (batch, looks)
     }
     return Looker({"image": image}, outputs, name="glimpse")
 

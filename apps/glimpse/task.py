@@ -1,5 +1,8 @@
 """The task of glimpse: a picture goes in, its label comes out, after some looks."""
 
+import typing
+
+import numpy as np
 import tensorflow as tf
 
 from ...layers.decoding import uniform
@@ -8,8 +11,10 @@ from ..core.errors import UserError
 from ..core.inputs import pictures
 from ..core.inputs.kinds import as_request
 from ..core.tasks.classify import Classify, for_members
+from ..core.tasks.task import Pairs
 from . import config, data, drawing, features
 from .model import build_model
+from .scores import sequence_metrics
 
 
 class Glimpse(Classify):
@@ -27,7 +32,12 @@ class Glimpse(Classify):
         return data.why_no_test(self.config)
 
     def build_model(self):
-        return build_model(self.config, self.assets)
+        return build_model(self.config, self.looks, len(self.assets.labels))
+
+    @property
+    def looks(self):
+        """At a picture."""
+        return self.config.glimpses
 
     def augment(self, values, seed):
         """In training pictures are turned and slanted."""
@@ -43,9 +53,8 @@ class Glimpse(Classify):
 
     def targets(self, examples):
         """The label is right after every look; the last counts most."""
-        looks = self.config.glimpses
-        pairs = for_members(super().targets(examples), looks)
-        pairs.weights["logits"][:, : looks - 1] *= self.config.earlier
+        pairs = for_members(super().targets(examples), self.looks)
+        pairs.weights["logits"][:, : self.looks - 1] *= self.config.earlier
         return pairs
 
     def trainer(self, model):
@@ -112,6 +121,87 @@ class Glimpse(Classify):
         }
 
 
+class Several(Glimpse):
+    """Several digits, read one after the other until the network says that there are no
+    more (Ba et al. 2015, "Multiple object recognition with visual attention").
+
+    `glimpses` looks go to each digit and to the end, which is one class more.
+    """
+
+    in_words: typing.ClassVar = {
+        "accuracy": "whole sequences {:.1f} % right",
+        "count_accuracy": "counts {:.1f} %",
+    }
+
+    def labels_of(self, cell):
+        return list(cell)
+
+    @property
+    def looks(self):
+        return self.config.glimpses * (self.config.digits + 1)
+
+    def build_model(self):
+        return build_model(self.config, self.looks, len(self.assets.labels) + 1)
+
+    def targets(self, examples):
+        """The digits from left to right, then the end; nothing counts behind it."""
+        ids = {label: i for i, label in enumerate(self.assets.labels)}
+        most = self.config.digits + 1
+        targets = np.full((len(examples), most), len(ids), np.int32)
+        weights = np.zeros((len(examples), most), np.float32)
+        for row, cell in enumerate(examples[self.references]):
+            targets[row, : len(cell)] = [ids[label] for label in self.labels_of(cell)]
+            weights[row, : len(cell) + 1] = 1.0
+        every = self.config.glimpses
+        targets, weights = (np.repeat(a, every, axis=1) for a in (targets, weights))
+        last = np.arange(self.looks) % every == every - 1
+        weights[:, ~last] *= self.config.earlier
+        return Pairs(
+            owner=np.arange(len(examples)),
+            targets={"logits": targets},
+            weights={"logits": weights},
+        )
+
+    def respond(self, model, inputs, options):
+        """As `Glimpse`, but `probabilities` float32 (batch, digits + 1, classes + 1),
+        of every digit after the last look at it, and of the end, the last class."""
+        tensors = super().respond(model, inputs, options)
+        every = self.config.glimpses
+        return tensors | {"probabilities": tensors["beliefs"][:, every - 1 :: every]}
+
+    def answer(self, values, tensors, options):
+        """`text` string (batch,), the digits; `length` int32 (batch,), how many;
+        `score` float32 (batch,), the probability of all of them and of the end;
+        `stop_scores` float32 (batch, digits + 1), that of the end after so many digits;
+        `path` and `scores` as in `Glimpse`, `labels` string (batch, classes + 1), the
+        end as an empty one."""
+        probabilities = tensors["probabilities"]
+        likeliest = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        end = len(self.assets.labels)
+        ended = tf.cumsum(tf.cast(likeliest == end, tf.int32), axis=1)
+        labels = tf.constant([*self.assets.labels, ""])
+        # The end itself is the first place where it is counted.
+        first = (likeliest == end) & (ended == 1)
+        best = tf.reduce_max(probabilities, axis=-1)
+        return {
+            "text": tf.strings.reduce_join(
+                tf.where(ended == 0, tf.gather(labels, likeliest), ""), axis=1
+            ),
+            "length": tf.reduce_sum(tf.cast(ended == 0, tf.int32), axis=1),
+            "score": tf.reduce_prod(tf.where((ended == 0) | first, best, 1.0), axis=1),
+            "stop_scores": probabilities[:, :, end],
+            "path": tensors["path"],
+            "scores": tensors["beliefs"],
+            "labels": tf.tile(labels[None], [tf.shape(best)[0], 1]),
+        }
+
+    def figures(self, answers, references):
+        return sequence_metrics([answer["text"] for answer in answers], references)
+
+    def show(self, answer):
+        return f"{answer['text'] or 'no digit'}  ({answer['score']:.2f})"
+
+
 def mean_over_paths(looking, image, options, head, always_drawn):
     """Look along one path without noise, or along several that are drawn.
 
@@ -152,4 +242,7 @@ def mean_over_paths(looking, image, options, head, always_drawn):
     return path, total / tf.reshape(shares, [-1] + [1] * (first.shape.rank - 1))
 
 
-task_for = Glimpse
+def task_for(config, assets=None):
+    """The task that reads the scene."""
+    task = Several if config.scene == "several" else Glimpse
+    return task(config, assets)

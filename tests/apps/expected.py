@@ -552,7 +552,7 @@ EXPECTED = {
         judge_bad=digits_judge_bad,
     ),
     "glimpse": Expected(
-        parameters=1,
+        parameters=21_549,
         small={"builtin_size": 300},
         real=digits_folder,
         outputs={

@@ -33,6 +33,9 @@ SUMS = (
     "entity_score",
     "distance",
     "embedding",
+    "path",
+    "scores",
+    "stop_scores",
 )
 
 
