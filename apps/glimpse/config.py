@@ -143,12 +143,14 @@ class Config:
 
     def __post_init__(self):
         validate(self)
-        least = {"digit": 8, "several": 14 * self.digits}.get(self.scene, 28)
+        # A digit that is moved about is 28 pixels wide, and needs room.
+        least = {"digit": 8, "several": 14 * self.digits}.get(self.scene, 36)
         if self.image_size < least:
+            of = f" and digits={self.digits}" if self.scene == "several" else ""
+            hint = "" if self.scene == "digit" else f" See --preset {self.scene}."
             raise ConfigError(
-                f"image_size: expected {least} at least with scene={self.scene}"
-                f"{f' and digits={self.digits}' if self.scene == 'several' else ''}, "
-                f"so that every digit fits; received {self.image_size}."
+                f"image_size: expected {least} at least with scene={self.scene}{of}; "
+                f"received {self.image_size}.{hint}"
             )
 
 
@@ -190,11 +192,10 @@ TINY = {
 # Two minutes: drawings differ less than handwriting.
 DEFAULT = {
     "image_size": 40,
-    "scales": 2,
     "hidden": 64,
     "glimpse": 128,
     "units": 128,
-    "steps": 3000,
+    "steps": 2400,
     "rounds": 3,
     "learning_rate": 4e-3,
 }

@@ -98,7 +98,9 @@ def test_a_blank_picture_has_no_ink_and_a_wide_one_none_beside_it():
 
 
 def test_what_does_not_fit_or_cannot_be_read():
-    with pytest.raises(ConfigError, match="image_size: expected 28 at least"):
+    with pytest.raises(
+        ConfigError, match="image_size: expected 36 at least.*--preset tr"
+    ):
         Config(scene="translated", image_size=20)
     with pytest.raises(
         ConfigError, match="expected 42 at least with scene=several and"
