@@ -136,6 +136,7 @@ class Config:
     learning_rate: float = options.learning_rate(2e-3)
     weight_decay: float = options.weight_decay(0.0)
     clip: float = options.clip(5.0)
+    average: int = options.average(1)
     label_smoothing: float = options.label_smoothing(0.0)
     class_weights: str = options.class_weights()
     jit: bool = options.jit(True, "a look is many small operations")
