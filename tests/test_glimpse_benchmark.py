@@ -8,7 +8,7 @@ import pytest
 from .benchmark import load_benchmark
 
 glimpse = load_benchmark("glimpse")
-SMALL = {"image_size": 12, "glimpses": 3, "hidden": 6, "glimpse": 7, "units": 5}
+SMALL = {"image_size": 16, "glimpses": 3, "hidden": 6, "glimpse": 7, "units": 5}
 
 
 @pytest.mark.parametrize("scales", [1, 2])
