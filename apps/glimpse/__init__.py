@@ -7,8 +7,8 @@ recurrent attention model of Mnih et al. (2014), whose places are learned by REI
     saccade train glimpse --preset tiny
 
 learns builtin drawings in seconds. The preset tiny reaches an accuracy of 90 % at
-least. What it reads of MNIST, in the middle, moved about and among clutter, and of
-several digits, stands in docs/results/glimpse.md.
+least. Of MNIST it reads 96.97 % right in six looks of 8 x 8 pixels, see
+docs/results/glimpse.md.
 """
 
 from ..core.lazy import members
