@@ -71,6 +71,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/input.py
 	$(BIN)/python benchmarks/fixed_length.py
 	$(BIN)/python benchmarks/digits.py --data tfds:mnist
+	$(BIN)/python benchmarks/glimpse.py
 
 # A stamp per extra: installed again only when setup.cfg or the pins change.
 $(VENV)/.base: setup.cfg constraints.txt

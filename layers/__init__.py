@@ -4,7 +4,7 @@ if not __name__.startswith("saccade."):
     raise ImportError("import saccade.layers")
 
 from . import convert, crf, decoding, diagnostics
-from .attention import BahdanauAttention, HardAttention, Reinforce
+from .attention import BahdanauAttention, HardAttention
 from .attention_rnn import AttentionCell, AttentionRNN
 from .bidirectional import Bidirectional
 from .character_encoder import CharacterEncoder
@@ -13,12 +13,14 @@ from .crf import CRF, CRFLoss
 from .elman import Elman, ElmanCell
 from .filters import Scharr, Sobel
 from .fully_recurrent import FullyRecurrent, FullyRecurrentCell
+from .glimpse import GlimpseCell, GlimpseRNN, GlimpseSensor
 from .gru import GRU, GRUCell
 from .jordan import Jordan, JordanCell
 from .layer_norm_lstm import LayerNormLSTM, LayerNormLSTMCell
 from .lstm import LSTM, LSTMCell
 from .minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from .recurrent import Recurrent
+from .reinforce import Reinforce
 from .stacked import Stacked
 from .token_decoder import TokenDecoder
 from .zoneout import ZoneoutCell
@@ -38,6 +40,9 @@ __all__ = [
     "FullyRecurrentCell",
     "GRU",
     "GRUCell",
+    "GlimpseCell",
+    "GlimpseRNN",
+    "GlimpseSensor",
     "HardAttention",
     "Jordan",
     "JordanCell",

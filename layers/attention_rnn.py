@@ -7,6 +7,7 @@ from keras import ops, tree
 
 from .cells import (
     WrapperCell,
+    as_list,
     cast_all,
     current_memory,
     current_reset,
@@ -59,14 +60,14 @@ class AttentionCell(WrapperCell):
         self.gate = gate
         self.input_feeding = input_feeding
         if input_feeding:
-            self.state_size = [*_as_list(cell.state_size), cell.output_size]
+            self.state_size = [*as_list(cell.state_size), cell.output_size]
 
     def get_initial_state(self, batch_size=None):
         states = super().get_initial_state(batch_size)
         if not self.input_feeding:
             return states
         fed = ops.zeros((batch_size, self.output_size), self.compute_dtype)
-        return [*_as_list(states), fed]
+        return [*as_list(states), fed]
 
     def build(self, inputs_shape, memory_shape):
         if self.built:
@@ -187,7 +188,7 @@ class AttentionCell(WrapperCell):
             fed = multiply(
                 ((h, context), weights["feed_kernel"]), bias=weights["feed_bias"]
             )
-            states = [*_as_list(states), ops.tanh(fed)]
+            states = [*as_list(states), ops.tanh(fed)]
         result = {"outputs": h, "contexts": context, "weights": attention_weights}
         if self.attention.draws:  # Otherwise they are the weights.
             result["chosen"] = chosen
@@ -441,11 +442,6 @@ class AttentionRNN(Recurrent):
         for part in ("cell", "attention"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return cls(**config)
-
-
-def _as_list(states):
-    """The states of a cell, or their sizes, where it has one alone too."""
-    return list(states) if isinstance(states, (list, tuple)) else [states]
 
 
 def _levels(cells, dtype):

@@ -256,6 +256,11 @@ def cast_all(nest, dtype):
     return tree.map_structure(lambda tensor: ops.cast(tensor, dtype), nest)
 
 
+def as_list(states):
+    """The states of a cell, or their sizes, where it has one alone too."""
+    return list(states) if isinstance(states, (list, tuple)) else [states]
+
+
 def nested_states(state_size, states):
     """A flat sequence of states in lists that are nested as a cell's `state_size`.
 

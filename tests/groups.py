@@ -23,7 +23,15 @@ from saccade.apps import REGISTRY
 # Apps that share their trainer and what answers; the first stands for the others. An
 # app that is in none is a family of its own.
 FAMILIES = {
-    "classifier": ("sentiment", "dna", "tagging", "digits", "faces", "vqa"),
+    "classifier": (
+        "sentiment",
+        "dna",
+        "tagging",
+        "digits",
+        "faces",
+        "vqa",
+        "glimpse",
+    ),
     "teller": ("captioning", "translation"),
     "language model": ("char_lm", "word_lm"),
 }

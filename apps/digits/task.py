@@ -35,7 +35,7 @@ class Digits(Classify):
         """In training pictures are turned and slanted."""
         if not self.config.turn:
             return values
-        return {"image": features.turned(values["image"], self.config.turn, seed)}
+        return {"image": pictures.turned(values["image"], self.config.turn, seed)}
 
     def features(self, values):
         """`image` float32 (batch, side, side, channels), see features.py."""

@@ -287,6 +287,28 @@ def digits_judge_bad(outputs, row):
     assert not outputs["probabilities"][row].any()
 
 
+# glimpse
+
+
+def glimpse_requests(splits):
+    images = picture_requests(splits)
+    return images | {"samples": [1, 3, 1, 2], "seed": [0, 1, 2, 3]}
+
+
+def glimpse_bad(good):
+    images = picture_bad(good)["image_bytes"]
+    rows = len(images)
+    samples = [0, -1, 1, 2, 3, -(2**31), 1, 1, 2, 1]
+    return {"image_bytes": images, "samples": samples, "seed": [-1] * rows}
+
+
+def glimpse_judge_bad(outputs, row):
+    """Not ok, and nothing is said of it."""
+    assert not outputs["ok"][row]
+    assert outputs["label"][row] == b"" and outputs["score"][row] == 0
+    assert not outputs["path"][row].any() and not outputs["scores"][row].any()
+
+
 # tagging
 
 
@@ -595,6 +617,19 @@ EXPECTED = {
         requests=vqa_requests,
         bad=vqa_bad,
         judge_bad=vqa_judge_bad,
+    ),
+    "glimpse": Expected(
+        parameters=21_549,
+        small={"builtin_size": 300},
+        real=digits_folder,
+        outputs={
+            "serving_default": LABEL | {"path", "scores"},
+            "with_options": LABEL | {"path", "scores"},
+            "serving_xla": LABEL | {"path", "scores"},
+        },
+        requests=glimpse_requests,
+        bad=glimpse_bad,
+        judge_bad=glimpse_judge_bad,
     ),
     "tagging": Expected(
         parameters=13_682,

@@ -34,6 +34,9 @@ SUMS = (
     "entity_score",
     "distance",
     "embedding",
+    "path",
+    "scores",
+    "stop_scores",
 )
 
 

@@ -188,6 +188,77 @@ def shift_and_zoom(pixels, shift, zoom, seed):
     return tf.cast(tf.round(moved), tf.uint8)
 
 
+def turned(pixels, degrees, seed):
+    """Turn and slant every picture at random, as a pure function of `seed`.
+
+    Args:
+        pixels: uint8 (batch, size, size, 3).
+        degrees: at most, each.
+        seed: int32 (2,).
+
+    Returns:
+        uint8 (batch, size, size, 3); what was outside is as the nearest edge.
+    """
+    batch, size = tf.shape(pixels)[0], pixels.shape[1]
+    most = degrees * 3.14159265 / 180
+    draws = tf.random.stateless_uniform([batch, 2], seed, -most, most)
+    angle, slant = draws[:, 0], tf.tan(draws[:, 1])
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    # Where a pixel (x, y) stems from: (a x + b y + c, d x + e y + f).
+    a, b, d, e = cos, cos * slant - sin, sin, sin * slant + cos
+    middle = (size - 1) / 2
+    c, f = middle - (a + b) * middle, middle - (d + e) * middle
+    none = tf.zeros_like(a)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels,
+        transforms=tf.stack([a, b, c, d, e, f, none, none], axis=1),
+        output_shape=[size, size],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+
+
+def extents(pixels):
+    """Where each picture lies, and where its edge is, bool (batch, size, size) each.
+
+    A picture that is no square lies on white (see `pictures.decode`), which is no part
+    of it: two opposite bars of pure white are left out.
+    """
+    size = pixels.shape[1]
+    drawn = tf.reduce_any(pixels < 255, axis=-1)
+    rows, columns = (tf.reduce_any(drawn, axis=axis) for axis in (2, 1))
+    spans = [line[:, 0] & line[:, -1] for line in (rows, columns)]
+    bounds, narrower = [], []
+    for line, other in zip((rows, columns), reversed(spans), strict=True):
+        first, last = extent(line)
+        first, last = tf.where(other, first, 0), tf.where(other, last, size - 1)
+        bounds.append((first, last))
+        narrower.append((first + 1, last - 1))
+    inside = box(size, *bounds)
+    return inside, inside & ~box(size, *narrower)
+
+
+def box(size, rows, columns):
+    """A box as bool (batch, size, size). rows, columns: the first and the last, int32
+    (batch,) each."""
+    places = tf.range(size)
+    inside = [
+        (places >= first[:, None]) & (places <= last[:, None])
+        for first, last in (rows, columns)
+    ]
+    return inside[0][:, :, None] & inside[1][:, None]
+
+
+def extent(line):
+    """The first and the last place that is set, int32 (batch,) each; of a line
+    without one all of it. line: bool (batch, size)."""
+    marks = tf.cast(line, tf.int32)
+    first = tf.argmax(marks, axis=1, output_type=tf.int32)
+    behind = tf.argmax(marks[:, ::-1], axis=1, output_type=tf.int32)
+    return first, line.shape[1] - 1 - behind
+
+
 @functools.cache
 def decoder(size):
     """`decode` of a batch as a graph, traced once for all its users, in 3 s."""

@@ -136,9 +136,9 @@ def test_mnist_keeps_its_places(saccade_data):
 def test_turning_is_drawn_by_the_seed_and_keeps_the_middle():
     picture = np.asarray(drawing(ink=255, paper=20))
     pixels = tf.constant(np.repeat(picture[None, :, :, None], 3, -1).repeat(4, 0))
-    first, again, other = (features.turned(pixels, 15.0, [0, s]) for s in (1, 1, 2))
+    first, again, other = (pictures.turned(pixels, 15.0, [0, s]) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.dtype == tf.uint8 and not np.array_equal(first, other)
     assert not np.array_equal(first[0], first[1])  # each by itself
     assert first.numpy().min() == 20  # beyond the picture is its edge
-    np.testing.assert_array_equal(features.turned(pixels, 0.0, [0, 1]), pixels)
+    np.testing.assert_array_equal(pictures.turned(pixels, 0.0, [0, 1]), pixels)
