@@ -18,6 +18,7 @@ from .jordan import Jordan, JordanCell
 from .layer_norm_lstm import LayerNormLSTM, LayerNormLSTMCell
 from .lstm import LSTM, LSTMCell
 from .minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
+from .patch_attention import DRAW, DRAWCell, GaussianRead, GaussianWrite
 from .recurrent import Recurrent
 from .stacked import Stacked
 from .token_decoder import TokenDecoder
@@ -32,12 +33,16 @@ __all__ = [
     "CRFLoss",
     "CharacterEncoder",
     "ConditionedCell",
+    "DRAW",
+    "DRAWCell",
     "Elman",
     "ElmanCell",
     "FullyRecurrent",
     "FullyRecurrentCell",
     "GRU",
     "GRUCell",
+    "GaussianRead",
+    "GaussianWrite",
     "HardAttention",
     "Jordan",
     "JordanCell",
