@@ -6,6 +6,7 @@ import os
 import pathlib
 
 import matplotlib.figure
+import numpy as np
 import pytest
 import typer.testing
 
@@ -13,6 +14,7 @@ from saccade import apps
 from saccade.apps import load_config_module
 from saccade.apps.cli import cli, loading, main
 from saccade.apps.core.errors import UserError
+from saccade.apps.core.report import plot
 
 
 class FakeRun:
@@ -438,6 +440,26 @@ def test_answers_are_drawn(saccade, tmp_path):
     file = tmp_path / "looked.png"
     done = saccade("predict", "captioning", "a.png", "--plot", str(file))
     assert file.exists() and f"drawn: {file}" in done.stderr
+
+
+def test_an_animation_is_drawn_into_a_gif_and_into_nothing_else(
+    saccade, monkeypatch, tmp_path
+):
+    frames = [np.full((4, 4, 3), grey, np.uint8) for grey in (0, 255)]
+    monkeypatch.setattr(FakeRun, "draw", lambda *_: plot.Animation(frames))
+    file = tmp_path / "looks.gif"
+    saccade("predict", "captioning", "a.png", "--plot", str(file))
+    assert file.read_bytes().startswith(b"GIF89a")
+    refused = saccade("predict", "captioning", "a.png", "--plot", f"{file}.png")
+    assert "expected a file with the ending .gif" in str(refused.exception)
+    # Known beforehand, it is said before a model is loaded.
+    monkeypatch.setattr(FakeApp, "load", None)
+    task = type(apps.load("captioning").task_for(None))
+    monkeypatch.setattr(task, "animates", True)
+    refused = saccade("predict", "captioning", "a.png", "--plot", "a.png")
+    assert "--plot expected a file with the ending .gif; received a.png." == str(
+        refused.exception
+    )
 
 
 class FakeWriter(FakeRun):

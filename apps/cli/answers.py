@@ -61,7 +61,7 @@ def check_files(app, how):
     """
     task = app.task_for(app.Config())
     if how.plot:
-        _check_ending("--plot", how.plot, _drawn_endings(task))
+        _check_ending("--plot", how.plot, _drawn_endings(task, how.signature))
     if how.to:
         _check_ending("--to", how.to, task.writes)
     for option, path in (("--plot", how.plot), ("--to", how.to)):
@@ -71,11 +71,13 @@ def check_files(app, how):
             )
 
 
-def _drawn_endings(task):
+def _drawn_endings(task, signature):
     from matplotlib.backend_bases import FigureCanvasBase
 
     if task.draw is None:
         return ()  # `draw` says what there is instead
+    if task.animates and signature in ("", task.drawn):
+        return (".gif",)
     pictures = [f".{name}" for name in FigureCanvasBase.get_supported_filetypes()]
     return (*pictures, *(PAGES if task.page is not None else ()))
 
@@ -83,9 +85,9 @@ def _drawn_endings(task):
 def _check_ending(option, path, endings):
     if endings and pathlib.Path(path).suffix.lower() not in endings:
         *others, last = endings
+        either = f"{', '.join(others)} or " if others else ""
         raise UserError(
-            f"{option} expected a file with the ending {', '.join(others)} or {last}; "
-            f"received {path}."
+            f"{option} expected a file with the ending {either}{last}; received {path}."
         )
 
 
@@ -106,11 +108,13 @@ def _beside(given, answers):
 
 
 def _draw(loaded, requests, answers, path):
-    """Into a file by its ending: .html, or what matplotlib writes."""
+    """Into a file by its ending: .html, or what `plot.write` writes."""
+    from ..core.report import plot
+
     if path.lower().endswith(PAGES):
         write_text(path, loaded.page(requests, answers))
     else:
-        loaded.draw(requests, answers).savefig(path)
+        plot.write(loaded.draw(requests, answers), path)
 
 
 def _print_lines(task, rows):

@@ -72,8 +72,11 @@ def run_demo(app, preset, out, to):
         asked = ", ".join(kinds[name].text_of(request[name]) for name in kinds)
         print(f"example {i}, {asked} -> {run.task.show(answer)}")
     if run.task.draw is not None:
-        run.draw(requests, answers).savefig(out / "answers.png")
-        print(f"drawn: {out / 'answers.png'}")
+        from ..core.report import plot
+
+        path = out / ("answers.gif" if run.task.animates else "answers.png")
+        plot.write(run.draw(requests, answers), path)
+        print(f"drawn: {path}")
 
     folder = run.export(to)
     print(f"exported: {folder}")

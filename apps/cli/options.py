@@ -38,7 +38,9 @@ TO = typer.Option(
 )
 SORT = typer.Option("", metavar="FIGURE", help="The answers with the most of it first.")
 PLOT = typer.Option(
-    "", metavar="FILE", help="Draw the answers into this picture, as .png or .svg."
+    "",
+    metavar="FILE",
+    help="Draw the answers into this picture, as .png or .svg; .gif where they move.",
 )
 
 

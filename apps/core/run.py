@@ -168,8 +168,8 @@ class Run:
         return self.task.stream(self.answerer, request, options)
 
     def draw(self, requests, answers):
-        """A matplotlib Figure of what `predict` returned for these requests, with the
-        signature `task.drawn`."""
+        """A matplotlib Figure, or a `plot.Animation`, of what `predict` returned for
+        these requests, with the signature `task.drawn`; `plot.write` writes it."""
         return _draw(self.task, requests, answers)
 
     def page(self, requests, answers):

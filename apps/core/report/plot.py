@@ -1,8 +1,11 @@
 """Pictures of what a model did; functions return figures and never show them."""
 
+import base64
 import csv
+import dataclasses
 import functools
 import importlib.util
+import io
 import math
 import pathlib
 import textwrap
@@ -10,10 +13,14 @@ import unicodedata
 
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+
+from ..errors import UserError
+from ..files.whole import replacing
 
 COLUMNS = 4  # pictures side by side
 WORD, PANEL, CAPTION = 1.0, 1.5, 0.5  # inches: width of a word; of a panel; of titles
@@ -21,12 +28,101 @@ READING = (
     "Bright: where the network looked before it said the word (cyan: at least half the "
     "maximum). Dark: where it did not."
 )
+NEEDS_GIF = "An animation expected a file with the ending .gif"
 DARKEST = 0.25  # what remains of the picture where the network did not look
 CELL, EDGE = (0.085, 0.17), 0.2  # inches, of a character and around coloured text
 # Pale enough for black letters.
 LOW_HIGH = LinearSegmentedColormap.from_list(
     "low_high", ["#6a9cff", "#ffffff", "#ff7466"]
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Animation:
+    """Pictures that follow one another, again and again; a notebook shows them moving.
+
+    frames: uint8 arrays (height, width, 3) of one shape, at least one.
+    milliseconds: how long each is seen; a number for all, or one per frame. A GIF
+        counts hundredths of a second, and browsers slow down what is faster than 20.
+
+    Raises:
+        ValueError: the frames are none, or of other types or shapes, or a time is
+            missing or too short.
+    """
+
+    frames: list
+    milliseconds: int | list = 500
+
+    def __post_init__(self):
+        kinds = {(np.shape(f), np.asarray(f).dtype.name) for f in self.frames}
+        if len(kinds) != 1 or not all(
+            len(shape) == 3 and shape[2] == 3 and dtype == "uint8"
+            for shape, dtype in kinds
+        ):
+            raise ValueError(
+                "Expected frames uint8 (height, width, 3) of one shape, received "
+                f"{sorted(kinds) or 'none'}."
+            )
+        times = np.atleast_1d(self.milliseconds)
+        if times.shape not in ((1,), (len(self.frames),)) or times.min() < 20:
+            raise ValueError(
+                f"Expected the milliseconds of each of {len(self.frames)} frames, or "
+                f"one number for all, 20 at least; received {self.milliseconds}."
+            )
+
+    def gif(self):
+        """The bytes of a GIF that repeats for ever."""
+        first, *others = (Image.fromarray(np.asarray(frame)) for frame in self.frames)
+        times = np.broadcast_to(self.milliseconds, len(self.frames))
+        file = io.BytesIO()
+        first.save(
+            file,
+            "GIF",
+            save_all=True,
+            append_images=others,
+            duration=[int(time) for time in times],
+            loop=0,
+        )
+        return file.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {
+            "image/gif": base64.b64encode(self.gif()).decode(),
+            "text/plain": f"Animation of {len(self.frames)} frames",
+        }
+
+
+def pixels_of(figure):
+    """A figure as a frame of an `Animation`, uint8 (height, width, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def write(picture, path):
+    """What `Task.draw` gave into a file, whole or not at all.
+
+    Args:
+        picture: a matplotlib Figure, written in the format of the ending; or an
+            `Animation`, written as .gif.
+        path: of the file, str or Path.
+
+    Raises:
+        UserError: an animation into a file that is no .gif, or it cannot be written.
+    """
+    if isinstance(picture, Animation):
+        if not is_gif(path):
+            raise UserError(f"{NEEDS_GIF}; received {path}.")
+        content = picture.gif()
+        with replacing(path, len(content)) as temporary:
+            temporary.write_bytes(content)
+    else:
+        with replacing(path) as temporary:
+            picture.savefig(temporary)
+
+
+def is_gif(path):
+    return str(path).lower().endswith(".gif")
 
 
 def attention_figure(picture, words, weights, grid=None, title=None):

@@ -57,6 +57,7 @@ class Task:
             how they are said.
         validated_at_most: examples that are validated after every round.
         drawn: the signature whose answers `draw` and `page` take.
+        animates: whether `draw` makes a `plot.Animation` of them, and no Figure.
         writes: endings of files that `write` writes.
         compiled: what `serving_xla` compiles: True, all of `respond`; or a function in
             its place, see `Signature.compiled`.
@@ -71,6 +72,7 @@ class Task:
     in_words: typing.ClassVar[dict[str, str]]
     validated_at_most = 500
     drawn = "serving_default"
+    animates = False
     writes = tables.ENDINGS
     compiled = True
     comparable = True
@@ -272,7 +274,7 @@ class Task:
 
     # What few need
 
-    draw = None  # function (requests, answers) -> matplotlib Figure
+    draw = None  # function (requests, answers) -> matplotlib Figure, or an Animation
     page = None  # function (requests, answers) -> str, the same as HTML
     stream = None  # function (answerer, request, options) -> parts of `show`, in turn
     # function (run, path or None, out) -> dict of facts about the inside

@@ -1,10 +1,16 @@
+import base64
+import io
 import sys
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib import font_manager
+from matplotlib.figure import Figure
+from PIL import Image
 
+from saccade.apps.core.errors import UserError
+from saccade.apps.core.files import whole
 from saccade.apps.core.report import plot
 
 PICTURE = np.full((64, 64, 3), 200, np.uint8)
@@ -197,3 +203,76 @@ def test_coloured_text_puts_every_character_on_its_colour(tmp_path):
     assert [line[:, 0].tolist() for line in lines] == [[1, 2], [1, 2]]
     with pytest.raises(ValueError, match="each of 8 characters, received 3"):
         plot.coloured_text([("title", text, values[:3], None)])
+
+
+# Animations
+
+
+def frames(*greys):
+    return [np.full((8, 12, 3), grey, np.uint8) for grey in greys]
+
+
+def shown(content):
+    """The frames of a GIF: list of (grey, milliseconds); and how often it repeats."""
+    gif, found = Image.open(io.BytesIO(content)), []
+    for i in range(gif.n_frames):
+        gif.seek(i)
+        found.append((gif.convert("L").getpixel((0, 0)), gif.info["duration"]))
+    return found, gif.info["loop"]
+
+
+def test_an_animation_becomes_a_gif_that_repeats_for_ever(tmp_path):
+    file = tmp_path / "moves.gif"
+    plot.write(plot.Animation(frames(0, 120, 255), [100, 200, 900]), file)
+    assert shown(file.read_bytes()) == ([(0, 100), (120, 200), (255, 900)], 0)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_notebook_shows_an_animation():
+    animation = plot.Animation(frames(0, 255), 50)
+    shown_in_notebook = animation._repr_mimebundle_()
+    assert base64.b64decode(shown_in_notebook["image/gif"]) == animation.gif()
+
+
+@pytest.mark.parametrize(
+    "given, milliseconds",
+    [
+        ([], 100),
+        ([np.zeros((8, 8), np.uint8)], 100),
+        ([np.zeros((8, 8, 3))], 100),
+        ([*frames(0), np.zeros((8, 8, 3), np.uint8)], 100),
+        (frames(0, 1), 10),
+        (frames(0, 1), [100, 10]),
+        (frames(0, 1), [100, 100, 100]),
+    ],
+)
+def test_frames_that_cannot_follow_each_other_are_refused(given, milliseconds):
+    with pytest.raises(ValueError, match="Expected"):
+        plot.Animation(given, milliseconds)
+
+
+def test_an_animation_goes_into_no_other_file(tmp_path):
+    with pytest.raises(UserError, match=r"ending .gif; received .*a.png"):
+        plot.write(plot.Animation(frames(0, 1)), tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("made", [Figure((1, 1)), plot.Animation(frames(0, 1))])
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, made):
+    file = tmp_path / "a.gif"
+    file.write_bytes(b"before")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(whole.os, "replace", full)
+    with pytest.raises(UserError, match="Could not write"):
+        plot.write(made, file)
+    assert file.read_bytes() == b"before" and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_figure_is_a_frame():
+    figure = Figure((2, 1), dpi=50, facecolor="red")
+    pixels = plot.pixels_of(figure)
+    assert pixels.shape == (50, 100, 3) and pixels.dtype == np.uint8
+    assert np.all(pixels == [255, 0, 0])
