@@ -1,6 +1,6 @@
-"""DRAW's patches: reading and writing through grids of Gaussian filters, and the network
-that paints a picture in steps (Gregor et al. 2015, "DRAW: A recurrent neural network for
-image generation", arXiv:1502.04623)."""
+"""DRAW's patches: reading and writing through grids of Gaussian filters, and the
+network that paints a picture in steps (Gregor et al. 2015, "DRAW: A recurrent neural
+network for image generation", arXiv:1502.04623)."""
 
 import keras
 from keras import ops
@@ -341,6 +341,9 @@ class DRAWCell(FastCell, keras.layers.Layer):
             prepared["product"] = ops.matmul(picture, kernel)
         return prepared
 
+    def input_mask(self, inputs, training):
+        """None: the noise is no input that could be dropped."""
+
     def step_weights(self, training=False, h=None):
         encoder = self.encoder.step_weights(training)
         if not self.attention:  # The rest is in `prepare_memory`.
@@ -406,12 +409,11 @@ class DRAWCell(FastCell, keras.layers.Layer):
         """What the encoder sees, (batch, features), and the window, (batch, 4)."""
         if not self.attention:
             return wrong, self._everything(wrong)
-        parameters = multiply(
-            (h_d, weights["read_kernel"]), bias=weights["read_bias"]
-        )
+        parameters = multiply((h_d, weights["read_kernel"]), bias=weights["read_bias"])
         rows, columns, intensity, box = self._banks(parameters, self.read)
-        both = [ops.reshape(p, (-1, self.height, 1, self.width)) for p in
-                (picture, wrong)]
+        both = [
+            ops.reshape(p, (-1, self.height, 1, self.width)) for p in (picture, wrong)
+        ]
         patches = read_patches(ops.concatenate(both, axis=2), rows, columns)
         return intensity * ops.reshape(patches, (-1, 2 * self.read**2)), box
 
@@ -462,7 +464,7 @@ class _Painting(FastCell, keras.layers.Layer):
         return {k: v for k, v in weights.items() if not k.startswith("read")}
 
     def input_mask(self, inputs, training):
-        return None
+        """None, as of the DRAWCell."""
 
     def fast_step(self, multiply, x, states, weights, training=False):
         return self.cell.paint(multiply, x, states, weights)

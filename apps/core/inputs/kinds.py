@@ -297,6 +297,43 @@ class Tensor(Kind):
         return [np.zeros([size or 1 for size in self.shape])] * 2
 
 
+class Seed(Tensor):
+    """The seed of what is drawn at random: a whole number, the same draws every time.
+
+    Args:
+        help: what is drawn, for people.
+    """
+
+    hidden = False
+    MOST = 2**31 - 1
+
+    def __init__(self, help="of the draws: the same number, the same answer"):
+        super().__init__("int32")
+        self.help = help
+        self.refused = f"expected a whole number from 0 to {self.MOST}"
+
+    def from_word(self, word):
+        """One seed, or with `1..8` those from the first to the last."""
+        first, dots, last = word.partition("..")
+        if dots and first.isdecimal() and last.isdecimal():
+            return [str(n) for n in range(int(first), int(last) + 1)] or [word]
+        return [word]
+
+    def encode(self, value):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(value, str) and value.isascii() and value.strip().isdecimal():
+            value, whole = int(value), True
+        if not whole or not 0 <= value <= self.MOST:
+            return 0, f"{self.refused}, received {value!r:.50}"
+        return value, ""
+
+    def decode(self, tensor):
+        return tensor, tensor >= 0
+
+    def examples(self):
+        return [0, 1]
+
+
 class State(Tensor):
     """A recurrent state, float32 (batch, units); its output has the same name."""
 
