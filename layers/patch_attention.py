@@ -3,6 +3,7 @@ network that paints a picture in steps (Gregor et al. 2015, "DRAW: A recurrent n
 network for image generation", arXiv:1502.04623)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from .cells import FastCell, cast_all, current_memory, step_weight
@@ -325,11 +326,29 @@ class DRAWCell(FastCell, keras.layers.Layer):
                 initializer="glorot_uniform",
             )
             bias = self.add_weight(
-                name=f"{head}_bias", shape=(size,), initializer="zeros"
+                name=f"{head}_bias", shape=(size,), initializer=self._first_bias(head)
             )
             setattr(self, f"{head}_kernel", kernel)
             setattr(self, f"{head}_bias", bias)
         self.built = True
+
+    def _first_bias(self, head):
+        """Zeros; of a grid a variance by which its filters overlap, half a stride wide
+        each: one pixel wide, they would leave most of a large picture without a
+        gradient. And of the one that writes an intensity by which a patch of ones adds
+        about one to every pixel, where else it were 1 / stride^2."""
+
+        def initial(shape, dtype=None):
+            bias = np.zeros(shape)
+            if self.attention and head in ("read", "write"):
+                filters = getattr(self, head)
+                widest = (max(self.height, self.width) - 1) / max(filters - 1, 1)
+                bias[2] = 2 * np.log(max(widest / 2, 0.5))
+                if head == "write":
+                    bias[4] = -2 * np.log(max(widest, 1))
+            return ops.convert_to_tensor(bias, dtype)
+
+        return initial
 
     def prepare_memory(self, memory, memory_mask=None):
         """The picture; without attention also its share of the encoder's product,
@@ -557,12 +576,15 @@ class DRAW(keras.layers.Layer):
                 f"`latent`; received shape {tuple(noise_shape)}."
             )
 
-    def call(self, pictures, noise):
+    def call(self, pictures, noise, training=False):
         self._expect(pictures.shape, noise.shape)
         cell = self.reader.cell
         flat = ops.reshape(pictures, (-1, cell.pixels))
         outputs, *_, canvas = self.reader(
-            noise, initial_state=self._start(noise, encoder=True), memory=flat
+            noise,
+            initial_state=self._start(noise, encoder=True),
+            memory=flat,
+            training=training,
         )
         ends = [self.latent, 2 * self.latent]
         means, log_scales, looked = ops.split(outputs, ends, axis=-1)

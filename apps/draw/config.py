@@ -63,9 +63,9 @@ class Config:
     steps: int = options.steps()
     rounds: int = options.rounds(10)
     batch_size: int = options.batch_size(100)
-    learning_rate: float = options.learning_rate(2e-3)
+    learning_rate: float = options.learning_rate(3e-3)
     weight_decay: float = options.weight_decay(0.0)
-    clip: float = options.clip(5.0)
+    clip: float = options.clip(50.0)
     jit: bool = options.jit(
         False, "off: on a CPU compiling takes longer and a step is no faster"
     )
@@ -104,7 +104,7 @@ TINY = {
     "write": 4,
     "latent": 8,
     "units": 48,
-    "steps": 400,
+    "steps": 300,
     "rounds": 2,
     "batch_size": 50,
     "learning_rate": 1e-2,

@@ -25,6 +25,7 @@ SIDE = 16  # pixels of a builtin glyph
 SEED = 0  # of the draws that make pictures binary
 APART = 11 / 28  # of the side: how far two pictures on a canvas are apart, at least
 
+CORNERS = [(x, y) for x in (0.28, 0.72) for y in (0.28, 0.72)]
 # Strokes in a unit box, x to the right, y down.
 STROKES = [
     [(0.1, 0.5), (0.9, 0.5)],
@@ -56,13 +57,14 @@ def read(config, kind):
 
 
 def builtin_rows(count):
-    """Glyphs of two strokes, the same for every seed and on every machine: list of
-    `Row`."""
+    """Glyphs of two strokes in two of four corners, the same for every seed and on
+    every machine: list of `Row`."""
     draw, rows = random.Random("saccade glyphs"), []
     for i in range(count):
-        strokes = [placed(draw, draw.choice(STROKES)) for _ in range(2)]
+        corners = draw.sample(CORNERS, 2)
+        strokes = [placed(draw.choice(STROKES), corner) for corner in corners]
         values = {
-            "image": drawn.draw_strokes(strokes, SIDE, 0.09, 255, 0),
+            "image": crisp(drawn.draw_strokes(strokes, SIDE, 0.09, 255, 0)),
             "label": "glyph",
             "name": f"glyph {i}",
         }
@@ -70,9 +72,14 @@ def builtin_rows(count):
     return rows
 
 
-def placed(draw, stroke):
-    """A stroke in one of four corners, about half as large as the picture."""
-    x, y = (draw.choice((0.28, 0.72)) + draw.uniform(-0.03, 0.03) for _ in range(2))
+def crisp(content):
+    """A grey PNG in black and white, so that no pixel of a glyph is left to chance."""
+    return picture_arrays.png(np.where(grey(content, SIDE) > 0.5, 255, 0).astype("u1"))
+
+
+def placed(stroke, corner):
+    """A stroke in a corner, about half as large as the picture."""
+    x, y = corner
     return [(x + 0.5 * (a - 0.5), y + 0.5 * (b - 0.5)) for a, b in stroke]
 
 

@@ -12,7 +12,7 @@ def build_model(config, assets):
     """The functional model that training fits.
 
     Args:
-        config: a `Config`. assets: None.
+        config: a `Config`. assets: as they come; the model needs none.
 
     Inputs: `image` float32 (batch, size, size), 0, paper, or 1, ink; `noise` float32
     (batch, strokes, latent), draws from N(0, 1).
