@@ -1,5 +1,6 @@
 """The task of draw: a seed goes in, a painted picture comes out."""
 
+import base64
 import dataclasses
 import json
 import math
@@ -153,11 +154,11 @@ class Draw(Task):
         }
 
     def answer(self, values, tensors, options):
-        """`image_png` string (batch,), the last canvas; `canvases` float32 (batch,
+        """`png_bytes` string (batch,), the last canvas; `canvases` float32 (batch,
         strokes, size, size), after every stroke, how probably each pixel is ink;
         `windows` float32 (batch, strokes, 4), where each stroke was written: left, top,
         right, bottom in pixels."""
-        return {"image_png": encoded(tensors["canvases"][:, -1]), **tensors}
+        return {"png_bytes": encoded(tensors["canvases"][:, -1]), **tensors}
 
     # Signatures
 
@@ -250,11 +251,11 @@ class Draw(Task):
         return {"between": tf.reshape(last, [-1, BETWEEN, size, size])}
 
     def answer_interpolate(self, values, tensors, options):
-        """`between`, and `image_png` string (batch,), the same side by side."""
+        """`between`, and `png_bytes` string (batch,), the same side by side."""
         strip = tf.transpose(tensors["between"], [0, 2, 1, 3])
         size = self.config.image_size
         strip = tf.reshape(strip, [-1, size, BETWEEN * size])
-        return {"image_png": encoded(strip), **tensors}
+        return {"png_bytes": encoded(strip), **tensors}
 
     # Figures
 
@@ -339,9 +340,9 @@ class Draw(Task):
         return self.ink(decoded)[0].numpy()
 
     def readable(self, request, row):
-        """`image_png` stays bytes: it is a file, no text."""
-        png = row.pop("image_png")
-        return {"image_png": bytes(png), **super().readable(request, row)}
+        """The PNG as TF Serving's REST API gives what is called `_bytes`: in base64."""
+        png = base64.b64encode(bytes(row["png_bytes"])).decode()
+        return {**super().readable(request, row), "png_bytes": png}
 
     def example_row(self, examples, i):
         ink = data.pixels(examples["image"][i : i + 1], self.config.image_size)

@@ -411,7 +411,7 @@ def draw_bad(good):
 
 def draw_judge_bad(outputs, row):
     assert not outputs["ok"][row]
-    assert outputs["image_png"][row] == b""
+    assert outputs["png_bytes"][row] == b""
     assert not outputs["canvases"][row].any() and not outputs["windows"][row].any()
 
 
@@ -455,7 +455,7 @@ CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
 WRITTEN = {"continuation", "length", "ok"}
 NAMED = {"label", "nearest", "distance", "score", "embedding", "ok"}
 LABEL = {"label", "score", "probabilities", "labels", "ok"}
-PAINTED = {"image_png", "canvases", "windows", "ok"}
+PAINTED = {"png_bytes", "canvases", "windows", "ok"}
 VERDICT = LABEL | {"tokens", "start", "end", "attention"}
 ALIGNED = {"tokens", "source_tokens", "alignment", "ok"}
 TRANSLATED = ALIGNED | {
@@ -577,7 +577,7 @@ EXPECTED = {
             "with_options": PAINTED,
             "serving_xla": PAINTED,
             "reconstruct": PAINTED | {"bound", "recon", "kl", "read_windows"},
-            "interpolate": {"between", "image_png", "ok"},
+            "interpolate": {"between", "png_bytes", "ok"},
         },
         requests=draw_requests,
         bad=draw_bad,

@@ -1,8 +1,9 @@
 """Bad input to every app, through both doors: one table, one defined outcome each.
 
 The doors are the signatures of the export and `saccade predict`. What an app is given
-follows from what its rows hold: `text` gets TEXTS, `image_bytes` gets PICTURES. A new app joins by being registered; what its answer to a bad text or picture
-looks like is said by `judge_bad` in `expected.EXPECTED`.
+follows from what its rows hold: `text` gets TEXTS, `image_bytes` gets PICTURES. A new
+app joins by being registered; what its answer to a bad text or picture looks like is
+said by `judge_bad` in `expected.EXPECTED`.
 """
 
 import dataclasses
