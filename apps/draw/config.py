@@ -116,7 +116,7 @@ DEFAULT = {
     "strokes": 6,
     "latent": 10,
     "units": 64,
-    "steps": 3000,
+    "steps": 2000,
     "rounds": 6,
     "learning_rate": 5e-3,
 }

@@ -361,8 +361,10 @@ class Draw(Task):
 
 
 def encoded(pictures):
-    """PNGs, ink white: float32 (batch, height, width), 0 to 1 -> string (batch,)."""
-    grey = tf.cast(tf.round(pictures * 255), tf.uint8)[..., None]
+    """PNGs of 16 greys, ink white: float32 (batch, height, width), 0 to 1 -> string
+    (batch,). With finer ones the rounding of sums would show, and a picture would not
+    be the same beside other neighbours."""
+    grey = tf.cast(17 * tf.round(pictures * 15), tf.uint8)[..., None]
     spec = tf.TensorSpec([], tf.string)
     return tf.map_fn(tf.io.encode_png, grey, fn_output_signature=spec)
 

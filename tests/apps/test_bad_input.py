@@ -33,6 +33,12 @@ SUMS = (
     "entity_score",
     "distance",
     "embedding",
+    "bound",
+    "recon",
+    "kl",
+    "canvases",
+    "windows",
+    "read_windows",
 )
 
 
