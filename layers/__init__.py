@@ -19,6 +19,7 @@ from .jordan import Jordan, JordanCell
 from .layer_norm_lstm import LayerNormLSTM, LayerNormLSTMCell
 from .lstm import LSTM, LSTMCell
 from .minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
+from .patch_attention import DRAW, DRAWCell, GaussianRead, GaussianWrite
 from .recurrent import Recurrent
 from .reinforce import Reinforce
 from .stacked import Stacked
@@ -34,12 +35,16 @@ __all__ = [
     "CRFLoss",
     "CharacterEncoder",
     "ConditionedCell",
+    "DRAW",
+    "DRAWCell",
     "Elman",
     "ElmanCell",
     "FullyRecurrent",
     "FullyRecurrentCell",
     "GRU",
     "GRUCell",
+    "GaussianRead",
+    "GaussianWrite",
     "GlimpseCell",
     "GlimpseRNN",
     "GlimpseSensor",

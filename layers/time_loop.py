@@ -128,6 +128,9 @@ def run(
     """
     import tensorflow as tf
 
+    # A tensor each: the plan tells operands apart by identity, and several states may
+    # start as the same zeros.
+    states = [tf.identity(state) for state in states]
     loop = _Loop(
         step,
         x,

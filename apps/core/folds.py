@@ -63,8 +63,8 @@ def evaluate(task, folds, group, options):
         if trainer is None or not trainer.fits(learned):
             trainer = Trainer(learned)
         trainer.train(data)
-        tested = data.test.requests(task.kinds())
-        given = trainer.answerer.answers(tested, options)
+        tested = data.test.requests(task.row_kinds())
+        given = trainer.answerer.answers(tested, options, task.trains)
         for row, answer in zip(test, given, strict=True):
             answers[row] = answer
         figures.append(learned.measure(given, data.test))
@@ -104,7 +104,7 @@ def all_rows(data):
 def groups_of(task, rows, group):
     """The group of every row, list of str."""
     if not group:
-        return [key_of(task, request) for request in rows.requests(task.kinds())]
+        return [key_of(task, request) for request in rows.requests(task.row_kinds())]
     if group not in rows:
         raise UserError(
             f"--group expected a column of the data, one of {', '.join(rows.columns)}; "
@@ -115,7 +115,7 @@ def groups_of(task, rows, group):
 
 def key_of(task, request):
     """A request as a text that is the same for equal ones."""
-    kinds = task.kinds()
+    kinds = task.row_kinds()
     encoded = [kinds[name].encode(value)[0] for name, value in request.items()]
     return "\t".join(
         v.hex() if isinstance(v, bytes) else json.dumps(v, default=str) for v in encoded

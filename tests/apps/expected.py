@@ -452,6 +452,44 @@ def vqa_judge_bad(outputs, row):
     assert not outputs["attention"][row].any() and not outputs["scores"][row].any()
 
 
+# draw
+
+
+def draw_folder(folder, splits):
+    """The builtin glyphs as a user's own: a folder for each split, and a label."""
+    for split in ("train", "validation", "test"):
+        (folder / split / "glyph").mkdir(parents=True)
+        for i, picture in enumerate(getattr(splits, split)["image"]):
+            (folder / split / "glyph" / f"{i}.png").write_bytes(picture)
+    return {"data": str(folder)}
+
+
+def draw_requests(splits):
+    images = picture_requests(splits)["image_bytes"]
+    return {
+        "seed": [0, 1, 7, 2**31 - 1],
+        "image_bytes": images,
+        "other_bytes": images[1:] + images[:1],
+        "temperature": [1.0, 0.0, 0.5, 1.5],
+    }
+
+
+def draw_bad(good):
+    images = picture_bad(good)["image_bytes"]
+    return {
+        "seed": [-1, -(2**31)] * 5,
+        "image_bytes": images,
+        "other_bytes": images,
+        "temperature": 2 * [float("nan"), float("inf"), -1.0, 1e30, 1e-30],
+    }
+
+
+def draw_judge_bad(outputs, row):
+    assert not outputs["ok"][row]
+    assert outputs["png_bytes"][row] == b""
+    assert not outputs["canvases"][row].any() and not outputs["windows"][row].any()
+
+
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What the contract expects of an app.
@@ -492,6 +530,7 @@ CAPTION = {"caption", "pieces", "score", "tokens", "length", "ok", "attention"}
 WRITTEN = {"continuation", "length", "ok"}
 NAMED = {"label", "nearest", "distance", "score", "embedding", "ok"}
 LABEL = {"label", "score", "probabilities", "labels", "ok"}
+PAINTED = {"png_bytes", "canvases", "windows", "ok"}
 VERDICT = LABEL | {"tokens", "start", "end", "attention"}
 ALIGNED = {"tokens", "source_tokens", "alignment", "ok"}
 TRANSLATED = ALIGNED | {
@@ -630,6 +669,21 @@ EXPECTED = {
         requests=glimpse_requests,
         bad=glimpse_bad,
         judge_bad=glimpse_judge_bad,
+    ),
+    "draw": Expected(
+        parameters=38_026,
+        small={"builtin_size": 200},
+        real=draw_folder,
+        outputs={
+            "serving_default": PAINTED,
+            "with_options": PAINTED,
+            "serving_xla": PAINTED,
+            "reconstruct": PAINTED | {"bound", "recon", "kl", "read_windows"},
+            "interpolate": {"between", "png_bytes", "ok"},
+        },
+        requests=draw_requests,
+        bad=draw_bad,
+        judge_bad=draw_judge_bad,
     ),
     "tagging": Expected(
         parameters=13_682,

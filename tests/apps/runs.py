@@ -122,6 +122,13 @@ SHORT = {
 }
 
 
+def shortened(config, **changes):
+    """A config for a `Short` training: of `SHORT` what its app has, and changes."""
+    names = {field.name for field in dataclasses.fields(config)}
+    short = {name: value for name, value in SHORT.items() if name in names}
+    return dataclasses.replace(config, **short | changes)
+
+
 @dataclasses.dataclass(frozen=True)
 class Short:
     """A training of two rounds of one step.
@@ -171,8 +178,7 @@ def train_shortly(app, config, folder):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "fit", fit_and_note)
-        config = dataclasses.replace(config, **SHORT)
-        run = app.train(config, out=note.folder)
+        run = app.train(shortened(config), out=note.folder)
     (batches,) = fed
     return Short(run, note.copy, note.model, note.before, note.after, batches)
 

@@ -1,9 +1,9 @@
 """Bad input to every app, through both doors: one table, one defined outcome each.
 
 The doors are the signatures of the export and `saccade predict`. What an app is given
-follows from the input of its `serving_default`: `text` gets TEXTS, `image_bytes` gets
-PICTURES. A new app joins by being registered; what its answer to a bad text or picture
-looks like is said by `judge_bad` in `expected.EXPECTED`.
+follows from what its rows hold: `text` gets TEXTS, `image_bytes` gets PICTURES. A new
+app joins by being registered; what its answer to a bad text or picture looks like is
+said by `judge_bad` in `expected.EXPECTED`.
 """
 
 import dataclasses
@@ -37,6 +37,12 @@ SUMS = (
     "path",
     "scores",
     "stop_scores",
+    "bound",
+    "recon",
+    "kl",
+    "canvases",
+    "windows",
+    "read_windows",
 )
 
 
@@ -196,9 +202,9 @@ def signatures_of(trained):
 
 @pytest.fixture
 def raw(good):
-    """The input that takes what a person has."""
-    name = next(iter(good))
-    assert name in TABLES, f"make a table of bad input for {name}"
+    """The input that takes what a person has: the first that a row of data holds."""
+    name = next((name for name in good if name in TABLES), None)
+    assert name, f"make a table of bad input for one of {', '.join(good)}"
     return name
 
 
@@ -256,8 +262,9 @@ def assert_finite(outputs, signature):
 
 
 def test_signatures_define_every_answer_and_neighbours_are_right(
-    expected, signatures, good, raw, table
+    expected, trained, signatures, good, raw, table
 ):
+    main = trained.run.task.trains
     bad = expected.bad(good)
     whole = [case.content for case in table.values()]
     # Where all of a text is read: more than a prompt's limit, no whole piece.
@@ -269,11 +276,11 @@ def test_signatures_define_every_answer_and_neighbours_are_right(
         if raw not in specs:
             continue
         requested += 1
-        contents = whole if signature == "serving_default" else cut
+        contents = whole if signature == main else cut
         together = send(function, with_neighbours(contents, good, bad, raw))
         assert_rows(together, neighbours, send(function, good))
         assert_finite(together, signature)
-        if signature != "serving_default":
+        if signature != main:
             continue
         for row, case in enumerate(table):
             if type(table[case]) is Text:
@@ -309,11 +316,13 @@ def test_megabytes_are_read_to_their_end(expected, trained, good, raw, table):
             assert_finite(together, signature)
 
 
-def test_odd_forms_of_a_picture_are_answered_as_its_plain_form(signatures, good, table):
+def test_odd_forms_of_a_picture_are_answered_as_its_plain_form(
+    trained, signatures, good, table
+):
     cases = [case for case in table.values() if getattr(case, "like", None)]
     if not cases:
         return  # a table of texts
-    function = signatures["serving_default"]
+    function = signatures[trained.run.task.trains]
     others = {key: [values[0]] * len(cases) for key, values in good.items()}
     odd = send(function, {**others, "image_bytes": [case.content for case in cases]})
     plain = send(function, {**others, "image_bytes": [case.like for case in cases]})
@@ -376,11 +385,13 @@ def predict(name, trained, monkeypatch):
     # Texts get short answers.
     fields = {f.name for f in dataclasses.fields(trained.app.Options)}
     short = ["--length=5"] if "length" in fields else []
+    main = trained.run.task.trains
+    if main != "serving_default":
+        short.append(f"--signature={main}")
     # What is asked besides, once for all rows.
-    kinds = list(loaded.task.kinds().items())[1:]
     besides = [
         f"--{kind}={trained.good[of.specs(kind)[0].name][0].decode()}"
-        for kind, of in kinds
+        for kind, of in list(loaded.task.row_kinds().items())[1:]
     ]
 
     def call(*words, **options):

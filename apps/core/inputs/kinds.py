@@ -8,13 +8,16 @@ Decoding depends on nothing that was learned.
 graph is made.
 """
 
+import numbers
 import os
 import pathlib
+import re
 import typing
 
 from ..errors import UserError
 
 BLANK = "the text is empty or white space; expected at least one character"
+NUMBER = re.compile("[0-9]{1,10}")
 WHITE_SPACE = r"[\s\v\x1c-\x1f\x{85}\pZ]*"  # what str.strip takes off
 
 
@@ -347,6 +350,44 @@ class Tensor(Kind):
         import numpy as np
 
         return [np.zeros([size or 1 for size in self.shape])] * 2
+
+
+class Seed(Tensor):
+    """The seed of what is drawn at random: a whole number, the same draws every time.
+
+    Args:
+        help: what is drawn, for people.
+    """
+
+    hidden = False
+    MOST, AT_ONCE = 2**31 - 1, 10_000
+
+    def __init__(self, help="of the draws: the same number, the same answer"):
+        super().__init__("int32")
+        self.help = help
+        self.refused = f"expected a whole number from 0 to {self.MOST}"
+
+    def from_word(self, word):
+        """One seed, or with `1..8` those from the first to the last."""
+        first, dots, last = word.partition("..")
+        if not (dots and NUMBER.fullmatch(first) and NUMBER.fullmatch(last)):
+            return [word]
+        some = range(int(first), int(last) + 1)
+        return [str(n) for n in some] if 0 < len(some) <= self.AT_ONCE else [word]
+
+    def encode(self, value):
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+            value, whole = int(value), True
+        if not whole or not 0 <= value <= self.MOST:
+            return 0, f"{self.refused}, received {value!r:.50}"
+        return int(value), ""
+
+    def decode(self, tensor):
+        return tensor, tensor >= 0
+
+    def examples(self):
+        return [0, 1]
 
 
 class State(Tensor):

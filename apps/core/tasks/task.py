@@ -56,6 +56,9 @@ class Task:
         in_words: the figures that a round's line shows, where there are such: name ->
             how they are said.
         validated_at_most: examples that are validated after every round.
+        trains: the signature whose requests are the rows of the data, which trains, and
+            by which a model is evaluated. A painter is asked by a seed and learns from
+            pictures: there it is another one than `serving_default`.
         drawn: the signature whose answers `draw` and `page` take.
         animates: whether `draw` makes a `plot.Animation` of them, and no Figure.
         writes: endings of files that `write` writes.
@@ -71,6 +74,7 @@ class Task:
     best = "accuracy"
     in_words: typing.ClassVar[dict[str, str]]
     validated_at_most = 500
+    trains = "serving_default"
     drawn = "serving_default"
     animates = False
     writes = tables.ENDINGS
@@ -90,8 +94,16 @@ class Task:
         return type(self)(config or self.config, assets or self.assets)
 
     def kinds(self):
-        """Input name -> Kind, of `serving_default` and of the data's rows."""
+        """Input name -> Kind, of `serving_default`."""
         return self.settings.kinds(self.config)
+
+    def row_kinds(self):
+        """Input name -> Kind, of the data's rows: those of the signature `trains`."""
+        return self.signature(self.trains).kinds
+
+    def row_features(self, values):
+        """As `features`, of what the kinds of a row decoded."""
+        return (self.signature(self.trains).features or self.features)(values)
 
     # What an app writes
 
@@ -207,7 +219,8 @@ class Task:
             most: examples at most, the first; None: all.
         """
         some = examples[:most]
-        given = answerer.answers(some.requests(self.kinds()), options=options)
+        requests = some.requests(self.row_kinds())
+        given = answerer.answers(requests, options, self.trains)
         return self.measure(given, some)
 
     def remark(self, examples):
@@ -249,7 +262,7 @@ class Task:
 
     def example_row(self, examples, i):
         """The i-th example in a line, for people."""
-        kinds, parts = self.kinds(), []
+        kinds, parts = self.row_kinds(), []
         for name, values in examples.columns.items():
             show = kinds[name].text_of if name in kinds else str
             parts.append(show(values[i]))
@@ -288,7 +301,7 @@ class Task:
     def demo_requests(self, splits):
         """Some requests that show what the task is."""
         kinds = self.kinds()
-        if hasattr(splits.test, "requests"):
+        if self.trains == "serving_default" and hasattr(splits.test, "requests"):
             return splits.test[:3].requests(kinds)
         return example_requests(kinds)
 

@@ -19,7 +19,7 @@ MEASURED = 512  # rows at a time
 
 def of_examples(task, examples):
     """See `Task.batches`."""
-    config, kinds = task.config, task.kinds()
+    config, kinds = task.config, task.row_kinds()
     columns = {name: kind.column(examples[name]) for name, kind in kinds.items()}
     pairs = task.targets(examples)
     inputs = {name: dense(column) for name, column in pairs.inputs.items()}
@@ -47,7 +47,7 @@ def of_examples(task, examples):
             seed = tf.stack([config.seed, tf.cast(draw, tf.int32)])
             rows = tf.gather(owner, indices)
             values = {name: look_up(rows) for name, look_up in columns.items()}
-            features = task.features(task.augment(values, seed))
+            features = task.row_features(task.augment(values, seed))
             if widths:
                 features = padded(features, widths)
             given = gathered(inputs, indices)
@@ -131,7 +131,7 @@ def measure(task, columns, count):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
     def longest(indices):
         values = {name: look_up(indices) for name, look_up in columns.items()}
-        open_inputs = open_of(task.features(values))
+        open_inputs = open_of(task.row_features(values))
         if not open_inputs:
             return tf.zeros([0], tf.int32)
         return tf.reduce_max([lengths_of(tensor) for tensor in open_inputs], axis=0)
