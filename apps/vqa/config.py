@@ -119,6 +119,8 @@ DEFAULT = {
     "embedding": 32,
     "fusion": "relation",
     "minutes": 15.0,
+    "batch_size": 128,
+    "learning_rate": 1.5e-3,
     "weight_decay": 1e-4,
 }
 

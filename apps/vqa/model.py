@@ -101,8 +101,7 @@ def stacks(config, regions, words, question):
 
 
 def relation(config, regions, words, question):
-    """What the question is about is found first; then every region is seen beside it,
-    and the second look goes by how the two relate.
+    """Two looks, and between them every region is seen beside what the first found.
 
     Santoro et al. 2017 ("A simple neural network module for relational reasoning") see
     all pairs of regions. A question here is about one object, so as many pairs as there
