@@ -92,13 +92,7 @@ class Config:
     )
 
     # Training
-    turn: float = field(
-        10.0,
-        "degrees that a picture is turned, and slanted, at random, at most",
-        low=0,
-        high=45,
-        group=options.TRAINING,
-    )
+    turn: float = options.turn(10.0)
     minutes: float = options.minutes(5.0)
     steps: int = options.steps()
     rounds: int = options.rounds(10)

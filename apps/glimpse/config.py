@@ -122,13 +122,7 @@ class Config:
         low=0,
         group=options.TRAINING,
     )
-    turn: float = field(
-        0.0,
-        "degrees that a picture is turned, and slanted, at random, at most",
-        low=0,
-        high=45,
-        group=options.TRAINING,
-    )
+    turn: float = options.turn(0.0)
     minutes: float = options.minutes(15.0)
     steps: int = options.steps()
     rounds: int = options.rounds(10)
@@ -201,8 +195,8 @@ DEFAULT = {
     "learning_rate": 4e-3,
 }
 
-# A quarter of an hour. Without turns it knows the training pictures by heart after 8,000
-# steps; then all rewards are alike, and noise moves the places.
+# A quarter of an hour. Without turns it knows the training pictures by heart after
+# 8,000 steps; then all rewards are alike, and noise moves the places.
 PICTURES = {"turn": 10.0, "average": 3, "rounds": 20}
 MOVED = {"image_size": 60, "glimpses": 8, "scales": 3, "average": 3, "rounds": 20}
 

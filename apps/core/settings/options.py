@@ -266,6 +266,11 @@ def zoom(default):
     return share(default, "random zoom in or out, share")
 
 
+def turn(default):
+    help = "degrees that a picture is turned, and slanted, at random, at most"
+    return field(default, help, low=0, high=45, group=TRAINING)
+
+
 def label_smoothing(default):
     help = "share of the target spread evenly"
     return field(default, help, low=0, high=0.9, group=TRAINING)
