@@ -2,16 +2,26 @@
 
 import collections
 
-from ..core.inputs.tokenizer import normalised_for_scores
+import tensorflow as tf
+
+from ..core.inputs.tokenizer import normalise_for_scores
 
 ANNOTATORS_AGREED = 3  # so many of the others make an answer wholly right
 
 
+def normalise(answers):
+    """In the graph: answers by what counts of them, without case and punctuation. One
+    that is all punctuation stays as it is. answers: string of any shape."""
+    short = normalise_for_scores(answers)
+    return tf.where(short == "", answers, short)
+
+
 def normalised(answers):
-    """Answers by what counts of them: list of str, without case and punctuation. One
-    that is all punctuation stays as it is."""
-    found = normalised_for_scores(list(answers))
-    return [short or full for short, full in zip(found, answers, strict=True)]
+    """`normalise` of a list of str."""
+    if not answers:
+        return []
+    found = normalise(tf.constant([text.encode() for text in answers]))
+    return [text.decode() for text in found.numpy()]
 
 
 def commonest(answers):

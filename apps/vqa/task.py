@@ -61,14 +61,21 @@ class VQA(Classify):
         )
 
     def counted(self, examples):
-        """How often each answer is right, as `respond` gives them."""
+        """How often each answer is right, in the spelling that is the most frequent."""
         each = [answer for several in examples["answers"] for answer in several]
-        return collections.Counter(scores.normalised(each))
+        spellings = {}
+        for answer, short in zip(each, scores.normalised(each), strict=True):
+            spellings.setdefault(short, collections.Counter())[answer] += 1
+        found = collections.Counter()
+        for counts in spellings.values():
+            found[scores.commonest(counts.elements())] = counts.total()
+        return found
 
     def targets(self, examples):
         """A pair for every different answer that people gave, which weighs as much as
         their share. What is not among the answers cannot be learned, and weighs 0."""
-        ids = {answer: i for i, answer in enumerate(self.assets.labels)}
+        known = scores.normalised(self.assets.labels)
+        ids = {answer: i for i, answer in enumerate(known)}
         owners, answers, weights = [], [], []
         for row, several in enumerate(examples["answers"]):
             counts = collections.Counter(scores.normalised(several))
@@ -142,8 +149,8 @@ class VQA(Classify):
         choice that is no answer of the model has none; where all are such, the first is
         answered, with a score of 0."""
         choices, probabilities = values["choices"], tensors["probabilities"]
-        found = tf.strings.strip(tf.strings.lower(choices, "utf-8"))
-        same = found[:, :, None] == tf.constant(self.assets.labels)
+        found = scores.normalise(choices)
+        same = found[:, :, None] == tf.constant(scores.normalised(self.assets.labels))
         own = tf.where(same, probabilities[:, None], 0.0)  # (batch, choices, answers)
         given = tf.reduce_max(own, axis=-1)
         shares = tf.math.divide_no_nan(given, tf.reduce_sum(given, -1, keepdims=True))
@@ -164,7 +171,7 @@ class VQA(Classify):
 
     def remark(self, examples):
         """How many questions no answer of the model can be right for."""
-        known = set(self.assets.labels)
+        known = set(scores.normalised(self.assets.labels))
         lost = sum(
             known.isdisjoint(scores.normalised(several))
             for several in examples["answers"]

@@ -25,8 +25,8 @@ from ..files.whole import replacing
 COLUMNS = 4  # pictures side by side
 WORD, PANEL, CAPTION = 1.0, 1.5, 0.5  # inches: width of a word; of a panel; of titles
 READING = (
-    "Bright: where the network looked before it said the word (cyan: at least half the "
-    "maximum). Dark: where it did not."
+    "Bright: where the network looked, before it said the word where there are words "
+    "(cyan: at least half the maximum). Dark: where it did not."
 )
 NEEDS_GIF = "An animation expected a file with the ending .gif"
 DARKEST = 0.25  # what remains of the picture where the network did not look
@@ -351,7 +351,7 @@ def _draw_block(figure, lines, columns, rows, grid):
         right[0].imshow(picture)
         _write(left[0], "the picture", style="italic")
         if title and title[0]:
-            wrapped = "\n".join(textwrap.wrap(title[0], 24))
+            wrapped = "\n".join(textwrap.wrap(title[0], 20))
             # Else a caption with two dollar signs would be read as TeX.
             right[0].set_title(
                 wrapped, fontsize=9, fontfamily=fonts(), parse_math=False

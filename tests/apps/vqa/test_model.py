@@ -38,7 +38,7 @@ def test_only_without_the_picture_it_does_not_matter(fusion):
     assert same == (fusion == "question")
     np.testing.assert_allclose(np.sum(out["attention"], -1), 1, rtol=1e-5)
     looks = {"stacks": task.config.stacks, "relation": 2}.get(fusion, 1)
-    assert out["attention"].shape == (2, looks, 100)
+    assert out["attention"].shape == (2, looks, 1 if fusion == "question" else 100)
 
 
 def test_several_answers_share_the_weight_of_a_row(task):
@@ -47,6 +47,15 @@ def test_several_answers_share_the_weight_of_a_row(task):
     pairs = task.targets(examples)
     assert pairs.owner.tolist() == [0, 0, 1]
     np.testing.assert_allclose(pairs.weights["logits"], [2 / 3, 1 / 3, 0])
+
+
+def test_answers_are_spelled_as_most_people_do(task):
+    examples = task.read().train[:3]
+    examples.columns["answers"] = [["yes", "Yes"], ["Yes"], ["No."]]
+    labels = task.learn(examples).assets.labels
+    assert labels == ("No.", "Yes")
+    pairs = task.bound(assets=task.learn(examples).assets).targets(examples)
+    assert pairs.targets["logits"].tolist() == [1, 1, 0]
 
 
 def test_choices_are_weighed_among_each_other(task):
