@@ -99,11 +99,15 @@ class Task:
 
     def row_kinds(self):
         """Input name -> Kind, of the data's rows: those of the signature `trains`."""
-        return self.signature(self.trains).kinds
+        if self.trains == "serving_default":
+            return self.kinds()
+        return self.signatures()[self.trains].kinds
 
     def row_features(self, values):
         """As `features`, of what the kinds of a row decoded."""
-        return (self.signature(self.trains).features or self.features)(values)
+        if self.trains == "serving_default":
+            return self.features(values)
+        return (self.signatures()[self.trains].features or self.features)(values)
 
     # What an app writes
 
