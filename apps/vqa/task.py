@@ -150,7 +150,8 @@ class VQA(Classify):
         answered, with a score of 0."""
         choices, probabilities = values["choices"], tensors["probabilities"]
         found = scores.normalise(choices)
-        same = found[:, :, None] == tf.constant(scores.normalised(self.assets.labels))
+        known = scores.normalise(tf.constant(self.assets.labels))
+        same = found[:, :, None] == known
         own = tf.where(same, probabilities[:, None], 0.0)  # (batch, choices, answers)
         given = tf.reduce_max(own, axis=-1)
         shares = tf.math.divide_no_nan(given, tf.reduce_sum(given, -1, keepdims=True))
