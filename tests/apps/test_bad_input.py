@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
 
-from .answers import assert_same
+from .answers import assert_same, tensor_of
 
 ANSWER = "an answer"
 
@@ -215,14 +215,8 @@ def table(raw):
 
 def send(function, request):
     """The answer to a request, as much of it as the signature takes; arrays."""
-    inputs = {}
-    for key, spec in function.structured_input_signature[1].items():
-        # No rows tell no rank.
-        inputs[key] = (
-            tf.constant(request[key], spec.dtype)
-            if len(request[key])
-            else tf.zeros([0, *(size or 0 for size in spec.shape[1:])], spec.dtype)
-        )
+    specs = function.structured_input_signature[1]
+    inputs = {key: tensor_of(request[key], spec) for key, spec in specs.items()}
     return {key: value.numpy() for key, value in function(**inputs).items()}
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from saccade.apps.captioning import APP
 
+from ..apps.answers import tensor_of
 from ..groups import each_app
 from ..machine import seconds
 
@@ -149,8 +150,7 @@ def test_every_signature_answers_as_in_python(sm_run, trained, tmp_path):
         function = trained.signatures[signature]
         specs = function.structured_input_signature[1]
         tensors = {
-            given: tf.constant(values, specs[given].dtype)
-            for given, values in request.items()
+            given: tensor_of(values, specs[given]) for given, values in request.items()
         }
         expected = function(**tensors)
         assert isinstance(got, dict), f"{signature}: {got}"
