@@ -38,7 +38,6 @@ SUMS = (
     "log_prob",
     "embedding",
     "path",
-    "scores",
     "stop_scores",
     "bound",
     "recon",
