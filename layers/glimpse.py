@@ -227,11 +227,11 @@ class GlimpseCell(WrapperCell):
             kernel, bias = weights["own"][name]
             return multiply((inputs, kernel), bias=bias)
 
-        looked = ops.stop_gradient(location)
-        patch = self.sensor(current_memory(self)["images"], looked)
+        location = ops.stop_gradient(location)
+        patch = self.sensor(current_memory(self)["images"], location)
         patch = ops.reshape(patch, (-1, weights["own"]["what"][0].shape[0]))
         patch = ops.cast(patch, self.compute_dtype)
-        what, where = ops.relu(dense("what", patch)), ops.relu(dense("where", looked))
+        what, where = ops.relu(dense("what", patch)), ops.relu(dense("where", location))
         glimpse = ops.relu(dense("glimpse", what, where))
         h, states = self.inner_step(
             multiply, (glimpse,), states, weights["cell"], training
@@ -243,9 +243,8 @@ class GlimpseCell(WrapperCell):
         else:
             z = ops.zeros_like(x)
             sample = ops.erf(x * 0.5**0.5) if self.policy == "random" else z
-        location = ops.clip(sample, -1, 1)
-        output = ops.concatenate([h, looked, z, sample], axis=-1)
-        return output, [*as_list(states), location]
+        output = ops.concatenate([h, location, z, sample], axis=-1)
+        return output, [*as_list(states), ops.clip(sample, -1, 1)]
 
     def get_config(self):
         return {

@@ -385,7 +385,7 @@ class DRAWCell(FastCell, keras.layers.Layer):
         memory = current_memory(self)
         picture = ops.stop_gradient(memory["picture"])
         wrong = picture - ops.sigmoid(canvas)
-        glimpse, looked = self._read(multiply, picture, wrong, h_d, weights)
+        glimpse, read_window = self._read(multiply, picture, wrong, h_d, weights)
         inside = _Plus(multiply, memory.get("product"))
         _, (h_e, c_e) = self.encoder.fast_step(
             inside, (glimpse, h_d), [h_e, c_e], weights["encoder"]
@@ -397,7 +397,7 @@ class DRAWCell(FastCell, keras.layers.Layer):
         log_scale = ops.clip(log_scale, *LOG_SCALE)
         z = mean + ops.exp(log_scale) * x
         _, (h_d, c_d, canvas) = self.paint(multiply, z, [h_d, c_d, canvas], weights)
-        output = ops.concatenate([mean, log_scale, looked], axis=-1)
+        output = ops.concatenate([mean, log_scale, read_window], axis=-1)
         return output, [h_e, c_e, h_d, c_d, canvas]
 
     def paint(self, multiply, z, states, weights):
@@ -587,7 +587,7 @@ class DRAW(keras.layers.Layer):
             training=training,
         )
         ends = [self.latent, 2 * self.latent]
-        means, log_scales, looked = ops.split(outputs, ends, axis=-1)
+        means, log_scales, read_windows = ops.split(outputs, ends, axis=-1)
         noise = ops.cast(noise, means.dtype)
         return {
             "canvas": ops.reshape(canvas, (-1, *self.first_canvas.shape)),
@@ -595,7 +595,7 @@ class DRAW(keras.layers.Layer):
             "means": means,
             "log_scales": log_scales,
             "latents": means + ops.exp(log_scales) * noise,
-            "read_windows": looked,
+            "read_windows": read_windows,
         }
 
     def paint(self, latents):

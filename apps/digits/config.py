@@ -14,11 +14,7 @@ SIDE = 28  # pixels of a centred picture, as MNIST has it
 @dataclasses.dataclass(frozen=True)
 class Config:
     # Data
-    data: str = options.data(
-        "builtin, tfds:NAME, or the path of a folder of pictures per class, of idx "
-        "files, of a .csv with a label and the pixels in every row, or of an .npz; or "
-        "of a folder with one"
-    )
+    data: str = options.labelled_pictures()
     data_dir: str = options.data_dir()
     split: str = options.split("85/5/10")
     skip_bad: bool = options.skip_bad("bad pictures")

@@ -49,12 +49,4 @@ def builtin_rows(config):
 def picture(draw, digit):
     """The bytes of a PNG: a digit somewhere, of some size, dark on light or light on
     dark."""
-    size = draw.uniform(0.45, 0.75)
-    x, y = (0.5 + draw.uniform(-0.1, 0.1) for _ in range(2))
-    strokes = [
-        [(x + size * a, y + size * b) for a, b in stroke]
-        for stroke in drawn.handwritten(draw, digit)
-    ]
-    dark, light = draw.randint(0, 60), draw.randint(195, 255)
-    ink, paper = (dark, light) if draw.random() < 0.5 else (light, dark)
-    return drawn.draw_strokes(strokes, SIDE, draw.uniform(0.06, 0.1), ink, paper)
+    return drawn.draw_digit(draw, digit, SIDE, (0.45, 0.75), 0.1, (0.06, 0.1))

@@ -57,20 +57,10 @@ def builtin_rows(config):
 
 def picture(draw, digit, config):
     """The bytes of a PNG."""
-    alone = config.scene == "digit"
-    size = draw.uniform(0.45, 0.6) if alone else draw.uniform(0.6, 0.7)
-    room = 0.1 if alone else 0.0
-    x, y = (0.5 + draw.uniform(-room, room) for _ in range(2))
-    strokes = [
-        [(x + size * a, y + size * b) for a, b in stroke]
-        for stroke in drawn.handwritten(draw, digit)
-    ]
-    dark, light = draw.randint(0, 60), draw.randint(195, 255)
-    if not alone:
-        dark, light = 0, 255
-    ink, paper = (dark, light) if alone and draw.random() < 0.5 else (light, dark)
-    side = config.image_size if alone else SIDE
-    return drawn.draw_strokes(strokes, side, draw.uniform(0.06, 0.09), ink, paper)
+    pens = (0.06, 0.09)
+    if config.scene == "digit":
+        return drawn.draw_digit(draw, digit, config.image_size, (0.45, 0.6), 0.1, pens)
+    return drawn.draw_digit(draw, digit, SIDE, (0.6, 0.7), 0.0, pens, any_colour=False)
 
 
 # Scenes

@@ -20,6 +20,7 @@ questions about a picture are in one split, but where the data says otherwise; w
 has no validation, `--split` cuts that out of the training split by pictures.
 """
 
+import functools
 import json
 
 from ..core.data import labelled, manifest, splits, tables
@@ -81,15 +82,11 @@ def split_of(config, row, named):
 def with_broken_pictures(rows):
     """The rows with an error at each whose picture cannot be read; each is opened
     once."""
-    errors, checked = {}, []
-    for row in rows:
-        if not row.error:
-            path = row.values["image"]
-            if path not in errors:
-                errors[path] = error_of(path_of(path))
-            row = row._replace(error=errors[path])
-        checked.append(row)
-    return checked
+    once = functools.cache(lambda path: error_of(path_of(path)))
+    return [
+        row if row.error else row._replace(error=once(row.values["image"]))
+        for row in rows
+    ]
 
 
 def read_rows(config):
@@ -114,14 +111,7 @@ def files(config):
         if len(found) > 1 and all(split for _, split in parts):
             return parts
     endings = (*manifest.TABLES, "questions.json")
-    path = manifest.find_file(
-        config.data,
-        endings,
-        (),
-        EXAMPLE,
-        "questions",
-        made="",
-    )
+    path = manifest.find_file(config.data, endings, (), EXAMPLE, "questions", made="")
     # One table is all of the data, whatever it is called; VQA v2's says what it is.
     return [(path, split_in(path.name) if path.suffix.lower() == ".json" else None)]
 

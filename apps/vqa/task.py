@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..core.data.labelled import labels_in
 from ..core.data.places import lies_in
+from ..core.data.rows import Examples
 from ..core.errors import UserError
 from ..core.inputs import pictures
 from ..core.inputs.kinds import as_request
@@ -77,9 +78,8 @@ class VQA(Classify):
         known = scores.normalised(self.assets.labels)
         ids = {answer: i for i, answer in enumerate(known)}
         owners, answers, weights = [], [], []
-        for row, several in enumerate(examples["answers"]):
-            counts = collections.Counter(scores.normalised(several))
-            for answer, count in counts.items():
+        for row, several in enumerate(scores.normalised_each(examples["answers"])):
+            for answer, count in collections.Counter(several).items():
                 owners.append(row)
                 answers.append(ids.get(answer, 0))
                 weights.append(count / len(several) if answer in ids else 0.0)
@@ -173,10 +173,8 @@ class VQA(Classify):
     def remark(self, examples):
         """How many questions no answer of the model can be right for."""
         known = set(scores.normalised(self.assets.labels))
-        lost = sum(
-            known.isdisjoint(scores.normalised(several))
-            for several in examples["answers"]
-        )
+        each = scores.normalised_each(examples["answers"])
+        lost = sum(known.isdisjoint(several) for several in each)
         if not lost:
             return ""
         return (
@@ -215,15 +213,9 @@ class VQA(Classify):
             "blank": [white_picture()] * len(images),
             "shuffled": images[half:] + images[:half],
         }
-        for name, pictures_ in others.items():
-            requests = [
-                request | {"image": picture}
-                for request, picture in zip(
-                    examples.requests(self.kinds()), pictures_, strict=True
-                )
-            ]
-            answers = answerer.answers(requests, options=options)
-            figures[name] = self.measure(answers, examples)["accuracy"]
+        for name, column in others.items():
+            changed = Examples(**{**examples.columns, "image": column})
+            figures[name] = super().evaluate(answerer, changed, options)["accuracy"]
         return {**figures, "measured_on": measured_on}
 
     # For people

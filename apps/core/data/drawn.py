@@ -159,6 +159,32 @@ def draw_strokes(strokes, side, width, ink, paper):
     return file.getvalue()
 
 
+def draw_digit(draw, digit, side, sizes, room, pens, any_colour=True):
+    """The bytes of a PNG: a digit as a hand would draw it, `draw_strokes`.
+
+    Args:
+        draw: `random.Random`. digit: one of `DIGITS`. side: in pixels.
+        sizes, pens: the least and the greatest height of a digit, and width of its
+            strokes, in shares of the side.
+        room: how far its middle lies from the picture's at most, likewise.
+        any_colour: dark on light or light on dark; else white on black.
+    """
+    size = draw.uniform(*sizes)
+    x, y = (0.5 + draw.uniform(-room, room) for _ in range(2))
+    strokes = [
+        [(x + size * a, y + size * b) for a, b in stroke]
+        for stroke in handwritten(draw, digit)
+    ]
+    dark, light = draw.randint(0, 60), draw.randint(195, 255)
+    if not any_colour:
+        ink, paper = 255, 0
+    elif draw.random() < 0.5:
+        ink, paper = dark, light
+    else:
+        ink, paper = light, dark
+    return draw_strokes(strokes, side, draw.uniform(*pens), ink, paper)
+
+
 def example():
     """The bytes of one picture: a red circle left of a blue square."""
     scene = [

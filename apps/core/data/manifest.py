@@ -1,5 +1,6 @@
 """Manifests: tables that name a media file and say something about it, a row each."""
 
+import functools
 import os
 import pathlib
 
@@ -128,13 +129,11 @@ def checked(config, rows, text_errors, media_error):
     errors = [error or why for error, why in zip(errors, wrong, strict=True)]
     errors = _two_splits_errors(rows, errors)
     if config.skip_bad or not any(errors):  # opening all of them takes the longest
-        verdicts = {}  # A picture of five captions is opened once.
-        for i, row in enumerate(rows):
-            if not errors[i]:
-                media = row.values["media"]
-                if media not in verdicts:
-                    verdicts[media] = media_error(media)
-                errors[i] = verdicts[media]
+        once = functools.cache(
+            media_error
+        )  # A picture of five captions is opened once.
+        pairs = zip(errors, rows, strict=True)
+        errors = [error or once(row.values["media"]) for error, row in pairs]
     named = [e and f"{row.where}: {e}" for row, e in zip(rows, errors, strict=True)]
     return sift(config, rows, named, "rows")
 

@@ -38,6 +38,15 @@ def data(sources):
     return field("builtin", sources, group=DATA)
 
 
+def labelled_pictures():
+    """As `data`, of what `data.labelled_pictures` reads."""
+    return data(
+        "builtin, tfds:NAME, or the path of a folder of pictures per class, of idx "
+        "files, of a .csv with a label and the pixels in every row, or of an .npz; or "
+        "of a folder with one"
+    )
+
+
 def data_dir():
     help = "where tensorflow-datasets keeps prepared data"
     return field("", help, group=DATA)
