@@ -22,6 +22,7 @@ from ..machine import seconds
 
 pytestmark = [pytest.mark.serving, pytest.mark.processes]
 
+BYTES = "latin-1"  # a character per byte: an answer may be a picture
 SOURCE = pathlib.Path(__file__).with_name("sm_run.cc")
 
 
@@ -97,8 +98,8 @@ def serve(program, folder, requests, scratch):
         timeout=seconds(120),
     )
     answers, outputs = [], {}
-    for line in done.stdout.decode().splitlines():
-        output = json.loads(line) if line else {}
+    for line in done.stdout.splitlines():
+        output = json.loads(line.decode(BYTES)) if line else {}
         if "error" in output:
             assert done.returncode == 3
             return [*answers, output["error"]]
@@ -159,7 +160,7 @@ def test_every_signature_answers_as_in_python(sm_run, trained, tmp_path):
             output = f"{signature}, {len(got[key])} rows: {key}"
             assert got[key].shape == tuple(value.shape), output
             if value.dtype == tf.string:
-                texts = [text.decode() for text in value.numpy().ravel()]
+                texts = [text.decode(BYTES) for text in value.numpy().ravel()]
                 assert got[key].ravel().tolist() == texts, output
             else:
                 np.testing.assert_allclose(
