@@ -337,15 +337,9 @@ class GlimpseRNN(layers.Layer):
             noise, initial_state=initial_state, memory=images, training=training
         )
         size = self.cell.cell.output_size
-        h, locations, z, samples = (
-            steps[..., first:last]
-            for first, last in (
-                (0, size),
-                (size, size + 2),
-                (size + 2, size + 4),
-                (size + 4, size + 6),
-            )
-        )
+        # Not by slices: their gradients would be four arrays of the width of all.
+        ends = [size, size + 2, size + 4]
+        h, locations, z, samples = ops.split(steps, ends, axis=-1)
         baselines = self.baseline(ops.stop_gradient(h))[..., 0]
         return {
             "outputs": h,

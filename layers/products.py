@@ -137,14 +137,20 @@ class Plan(Multiply):
     products: _Product or _Mix, one per call.
     results: what each call gave, for shapes and dtypes.
     computed: the operands that are neither x nor a state.
+    constant: for each of these whether a gradient ends in it, see `find_constant`. The
+        forward loop keeps such a one, and the backward loop need not compute it again.
 
     No gradient passes through what the backward loop takes care of itself, so that a
     tape around the run shows what else the step reads.
+
+    Args:
+        watch: `tape.watch` of that tape; None without one.
     """
 
-    def __init__(self, x, states, weights, memory):
+    def __init__(self, x, states, weights, memory, watch=None):
         self.x, self.states, self.weights, self.memory = x, states, weights, memory
         self.products, self.results, self.computed = [], [], []
+        self.constant, self.watch = [], watch
 
     def __call__(self, *pairs, bias=None):
         parts, operands = [], []
@@ -161,14 +167,18 @@ class Plan(Multiply):
             number = _expect(bias, self.weights, "bias", "weights")
             bias = ops.stop_gradient(bias)
         self.products.append(_Product(parts, None if bias is None else number))
-        self.results.append(super().__call__(*operands, bias=bias))
-        return self.results[-1]
+        return self.noted(super().__call__(*operands, bias=bias))
 
     def mix(self, shares, values):
         number = _expect(values, self.memory, "values", "memory")
         self.products.append(_Mix(self.part(shares), number))
-        self.results.append(super().mix(shares, ops.stop_gradient(values)))
-        return self.results[-1]
+        return self.noted(super().mix(shares, ops.stop_gradient(values)))
+
+    def noted(self, result):
+        if self.watch:
+            self.watch(result)
+        self.results.append(result)
+        return result
 
     def part(self, tensor, *rows):
         if tensor is self.x:
@@ -177,7 +187,20 @@ class Plan(Multiply):
         if state is not None:
             return _Part("state", state, *rows)
         self.computed.append(tensor)
-        return _Part("computed", None, *rows)
+        self.constant.append(False)
+        return _Part("computed", len(self.computed) - 1, *rows)
+
+    def find_constant(self, gradient, watched):
+        """Find the operands that hang on nothing that is watched, nor on a product.
+
+        Args:
+            gradient: `tape.gradient` of the tape around the run.
+        """
+        sources = [*watched, *self.results]
+        self.constant = [
+            all(g is None for g in gradient(operand, sources))
+            for operand in self.computed
+        ]
 
     def inputs_kernel_size(self):
         """How many numbers of the kernels the inputs are multiplied by."""
@@ -211,7 +234,8 @@ class Plan(Multiply):
 
 
 class Forward(Multiply):
-    """The products of the forward loop: one per call, and the results are noted.
+    """The products of the forward loop: one per call; the results are noted, and the
+    operands that are constant.
 
     Joined operands and one product: with one product per operand an LSTM of 512 units
     (128 rows, forward and backward) ran at 0.75 of the machine's rate instead of 0.85.
@@ -226,7 +250,7 @@ class Forward(Multiply):
     def __init__(self, plan, kernels, of_inputs=None):
         self.plan, self.kernels = plan, kernels
         self.of_inputs = of_inputs or [None] * len(kernels)
-        self.results = []
+        self.results, self.operands = [], []
 
     def __call__(self, *pairs, bias=None):
         import tensorflow as tf
@@ -237,6 +261,8 @@ class Forward(Multiply):
             _tensors(pairs),
             self.kernels[number],
         )
+        for tensor, part in zip(tensors, self.plan.products[number].parts, strict=True):
+            self.note(tensor, part)
         if z is not None:  # the bias is in it
             parts, bias = self.plan.products[number].parts, None
             tensors = [
@@ -248,14 +274,19 @@ class Forward(Multiply):
         self.results.append(z if bias is None else tf.nn.bias_add(z, bias))
         return self.results[-1]
 
+    def note(self, tensor, part):
+        if part.kind == "computed" and self.plan.constant[part.index]:
+            self.operands.append(tensor)
+
     def mix(self, shares, values):
+        self.note(shares, self.plan.products[len(self.results)].shares)
         self.results.append(super().mix(shares, values))
         return self.results[-1]
 
 
 class Backward(Multiply):
     """The products of the backward loop: each gives what it gave before, and notes the
-    gradient that it receives."""
+    gradient that it receives, and its computed operands but the constant ones."""
 
     def __init__(self, plan, results, kernels_back, anchor):
         import tensorflow as tf
@@ -265,6 +296,10 @@ class Backward(Multiply):
         self.gradients = [tf.zeros_like(z) for z in results]
         self.operands = []
         self.number = 0
+
+    def note(self, tensor, part):
+        if part.kind == "computed" and not self.plan.constant[part.index]:
+            self.operands.append(tensor)
 
     def next(self):
         self.number += 1
@@ -278,8 +313,7 @@ class Backward(Multiply):
         for tensor, part in zip(_tensors(pairs), planned.parts, strict=True):
             if part.kind != "x":
                 inner.append(tensor)
-            if part.kind == "computed":
-                self.operands.append(tensor)
+            self.note(tensor, part)
 
         @tf.custom_gradient
         def product(anchor, *operands):
@@ -303,8 +337,7 @@ class Backward(Multiply):
         import tensorflow as tf
 
         number, planned = self.next()
-        if planned.shares.kind == "computed":
-            self.operands.append(shares)
+        self.note(shares, planned.shares)
 
         @tf.custom_gradient
         def mixed(shares):

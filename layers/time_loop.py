@@ -186,11 +186,13 @@ class _Loop:
         # Trace: one step on nothing, to find which products it takes and which tensors
         # it reads in other ways. In a graph it costs nothing: nobody reads its result.
         nothing = tf.ensure_shape(tf.zeros(tf.shape(x)[1:], x.dtype), x.shape[1:])
-        self.plan = Plan(nothing, states, weights, memory)
         others = [nothing, *weights, *memory]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
+        watch = tape.watch if own_gradient else None
+        self.plan = Plan(nothing, states, weights, memory, watch)
+        with tape:
             if own_gradient:
-                tape.watch(others)
+                tape.watch([*others, *states])
             output, new = step(self.plan, nothing, states, weights, memory)
         self.output = output  # for its nest
         outputs = tf.nest.flatten(output)
@@ -201,7 +203,9 @@ class _Loop:
             self.hoist = few and self.plan.inputs_kernel_size() >= HOISTED_KERNEL
         if not own_gradient:
             return
+        self.plan.find_constant(tape.gradient, [*others, *states])
         flows = [g is not None for g in tape.gradient([*outputs, *new], others)]
+        del tape
         self.reads_x = flows[0]
         self.reads_weight = flows[1 : 1 + len(weights)]
         self.reads_memory = flows[1 + len(weights) :]
@@ -269,6 +273,7 @@ class _Loop:
             "outputs": [self.array(o) for o in self.outputs_like if self.all_outputs],
             "states": [],
             "results": [],
+            "operands": [],
         }
         if keep:
             # At t stands the state before step t.
@@ -276,6 +281,13 @@ class _Loop:
                 self.array(s, self.time + 1).write(0, s) for s in states
             ]
             arrays["results"] = [self.array(z) for z in self.plan.results]
+            arrays["operands"] = [
+                self.array(o)
+                for o, constant in zip(
+                    self.plan.computed, self.plan.constant, strict=True
+                )
+                if constant
+            ]
 
         def body(t, states, _, arrays):
             products = multiply
@@ -287,6 +299,7 @@ class _Loop:
             if keep:
                 written["states"] = _write(arrays["states"], t + 1, new)
                 written["results"] = _write(arrays["results"], t, products.results)
+                written["operands"] = _write(arrays["operands"], t, products.operands)
             return t + 1, _shaped(new, states), outputs, written
 
         _, last, outputs, arrays = tf.while_loop(
@@ -370,7 +383,8 @@ class _Loop:
                 _write(written, t, [*products.gradients, *products.operands, *d_x]),
             )
 
-        noted = [*plan.results, *plan.computed, *read_x]
+        again = [o for o, c in zip(plan.computed, plan.constant, strict=True) if not c]
+        noted = [*plan.results, *again, *read_x]
         _, d_states, sum_weights, sum_memory, written = tf.while_loop(
             lambda t, *_: t >= 0,
             body,
@@ -386,7 +400,9 @@ class _Loop:
 
         written = [a.stack() for a in written]  # (time, batch, ...) each
         d_results = written[: len(plan.results)]
-        computed = iter(written[len(plan.results) :])
+        kept = iter([array.stack() for array in arrays["operands"]])
+        again = iter(written[len(plan.results) :])
+        computed = [next(kept) if c else next(again) for c in plan.constant]
         sums = Sums(
             written[-1] if read_x else None,
             _spread(sum_weights, self.reads_weight),
@@ -398,7 +414,7 @@ class _Loop:
                 return x
             if part.kind == "state":
                 return arrays["states"][part.index].stack()[:-1]
-            return next(computed)
+            return computed[part.index]
 
         for product, d_z in zip(plan.products, d_results, strict=True):
             product.add_gradients(d_z, all_steps, weights, sums)

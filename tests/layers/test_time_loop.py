@@ -374,6 +374,44 @@ def test_a_nest_of_outputs(mask, own_gradient):
         assert np.abs(gradients[0]).max() > 0.1
 
 
+@pytest.mark.parametrize("mask", MASKS)
+def test_operands_that_are_constant(mask):
+    """What a gradient does not pass is kept, not computed again: the same gradients."""
+    kernels = [normal(FEATURES, UNITS, seed=3), normal(2 * UNITS, UNITS, seed=4)]
+    kernels = [tf.constant(kernel) for kernel in kernels]
+    x = tf.constant(np.swapaxes(SEQUENCES, 0, 1))
+    state = tf.constant(normal(BATCH, UNITS, seed=5))
+    real = None if MASKS[mask] is None else tf.constant(MASKS[mask].T)
+
+    def step(multiply, x, states, weights, memory):
+        seen = tf.stop_gradient(tf.sin(x) + tf.reduce_sum(states[0]))
+        seen = tf.nn.relu(multiply((seen, weights[0])))
+        h = tf.tanh(multiply(((seen, states[0]), weights[1])))
+        return h, [h]
+
+    plan = products.Plan(x[0], [state], kernels, [])
+    with tf.GradientTape(persistent=True) as tape:
+        plan.watch = tape.watch
+        tape.watch(state)
+        step(plan, x[0], [state], kernels, [])
+    plan.find_constant(tape.gradient, [x[0], state, *kernels])
+    assert plan.constant == [True, False]
+
+    found = []
+    for own_gradient in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch([x, state, kernels])
+            outputs, states = run(
+                step, x, [state], kernels, mask=real, own_gradient=own_gradient
+            )
+            value = tf.reduce_sum(tf.sin(outputs)) + tf.reduce_sum(states[0])
+        sources = [x, state, *kernels]
+        found.append([value, *tape.gradient(value, sources, None, "zero")])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert np.abs(found[0][3]).max() > 0.1
+
+
 def test_the_example_of_the_module():
     """One Elman network through plan and loop, as the docstring follows it."""
     weights = [normal(UNITS), normal(FEATURES, UNITS), normal(UNITS, UNITS, seed=1)]
