@@ -29,12 +29,12 @@ WORKERS := -n 2 --dist loadgroup
 test: $(VENV)/.test
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) tests/layers tests/foreign
 	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) tests/apps/core
-	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 1 tests/apps --ignore tests/apps/core
-	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 2 tests/apps --ignore tests/apps/core
-	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --ignore tests/layers --ignore tests/foreign --ignore tests/apps
+	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 1 --trained keep tests/apps --ignore tests/apps/core
+	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --half 2 --trained keep tests/apps --ignore tests/apps/core
+	$(BIN)/pytest -m "not oracle and not slow" $(WORKERS) --trained take --ignore tests/layers --ignore tests/foreign --ignore tests/apps
 
 # Three, because XLA's programs stay until then.
-SLOW := -m "slow and not oracle" $(WORKERS) $(if $(APPS),--apps $(APPS))
+SLOW := -m "slow and not oracle" $(WORKERS) --trained take $(if $(APPS),--apps $(APPS))
 OTHERS := tests/serving/test_client.py tests/test_benchmarks.py \
 	tests/test_translation_benchmarks.py
 test-slow: $(VENV)/.test

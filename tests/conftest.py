@@ -86,11 +86,12 @@ def name(request):
 
 
 @pytest.fixture
-def trained(name, tmp_path_factory):
+def trained(name, tmp_path_factory, pytestconfig):
     """`apps.runs.Trained` of the app: whoever uses it runs in the app's group."""
     from .apps import runs
 
-    return runs.trained(name, tmp_path_factory.getbasetemp())
+    how = pytestconfig.getoption("trained")
+    return runs.trained(name, tmp_path_factory.getbasetemp(), how)
 
 
 @pytest.fixture

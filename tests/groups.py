@@ -101,6 +101,13 @@ def add_options(parser):
         help="tests of every other app only; with 1 also those that are about none",
     )
 
+    parser.addoption(
+        "--trained",
+        choices=("keep", "take"),
+        help="keep what is trained of an app for other sessions, or take it from one: "
+        "see tests/apps/kept.py",
+    )
+
 
 def in_half(item, half):
     """Whether a test belongs to a half: of the apps by their names, every other one."""

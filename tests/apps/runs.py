@@ -21,6 +21,7 @@ from saccade.apps.core.training import loop
 from saccade.apps.core.training.fit import fit
 
 from .expected import EXPECTED
+from .kept import Kept
 
 
 class Trained:
@@ -29,18 +30,26 @@ class Trained:
     Args:
         name: of the app.
         base: a folder to write into.
+        how: what is done with what an earlier session kept, see `Kept`.
     """
 
-    def __init__(self, name, base):
+    def __init__(self, name, base, how=None):
         assert name in EXPECTED, f"add an entry for {name} to EXPECTED"
         self.app, self.expected = apps.load(name), EXPECTED[name]
+        self.kept = Kept(name, how)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=base))
 
     @functools.cached_property
     def run(self):
         """A Run of preset `tiny` on `builtin`."""
-        config = self.app.presets["tiny"]()
-        return self.app.train(config, out=self.folder / "run")
+        config, made = self.app.presets["tiny"](), []
+        folder = self.folder / "run"
+
+        def train(out):
+            made.append(self.app.train(config, out=out))
+
+        taken = self.kept.made("run", folder, train)
+        return self.app.load(folder) if taken else made[0]
 
     @functools.cached_property
     def loaded_run(self):
@@ -50,11 +59,14 @@ class Trained:
     @functools.cached_property
     def export(self):
         """The version folder of the run's export, moved from where it was written."""
-        written = self.run.export(self.folder / "exported")
         moved = self.folder / "moved" / "1"
         moved.parent.mkdir()
-        shutil.move(written, moved)
-        shutil.rmtree(self.folder / "exported")
+
+        def write(folder):
+            shutil.move(self.run.export(self.folder / "exported"), folder)
+            shutil.rmtree(self.folder / "exported")
+
+        self.kept.made("export", moved, write)
         return moved
 
     @functools.cached_property
@@ -103,9 +115,9 @@ class Trained:
 
 
 @functools.lru_cache(maxsize=1)
-def trained(name, base):
+def trained(name, base, how=None):
     """`Trained` of an app: one object until another app comes, or the group ends."""
-    return Trained(name, base)
+    return Trained(name, base, how)
 
 
 # Short trainings
