@@ -7,11 +7,12 @@ For every cell (Elman, LSTM, GRU), batch B, length T and size H (inputs of H fea
 all outputs wanted): forward, and forward + backward (gradients of the inputs and of all
 weights). TensorFlow runs each side plain and with XLA, and the better one counts.
 The runs of a point are interleaved, each round in another order, and a figure is the
-median of its repeats, more of them where a run is short. Beside them stands the
-profile: the time of the step's matrix products alone, in the loop's shapes and order,
-below which no loop that multiplies with TensorFlow can come. Further tasks: the
-attention decoder's training step, streaming one step at a time, and the machine's rate
-of matrix products.
+median of its repeats, more of them where a run is short. Keras' layer takes part as two
+identical copies: what these differ by ("copies") is what a difference must exceed to
+say anything. Beside them stands the profile: the time of the step's matrix products
+alone, in the loop's shapes and order, below which no loop that multiplies with
+TensorFlow can come. Further tasks: the attention decoder's training step, streaming one
+step at a time, and the machine's rate of matrix products.
 """
 
 import argparse
@@ -161,7 +162,7 @@ def measure_point(cell, batch, steps, size, repeats):
     ours, peer, kind, blocks = CELLS[cell]
     x = np.random.default_rng(0).standard_normal((batch, steps, size), np.float32)
     runs = {}
-    contestants = {"ours": ours, "keras": peer}
+    contestants = {"ours": ours, "keras": peer, "copy": peer}
     for who, make in contestants.items():
         for key, run in tensorflow_runs(make(size, return_sequences=True), x).items():
             runs[who, *key] = run
@@ -174,7 +175,7 @@ def measure_point(cell, batch, steps, size, repeats):
     rows = []
     for what in ("forward", "both"):
         row = {"cell": cell, "B": batch, "T": steps, "H": size, "pass": what}
-        for who in ("ours", "keras", "torch", "products"):
+        for who in ("ours", "keras", "copy", "torch", "products"):
             row[who], row[f"{who}_form"] = best(times, who, what)
         # Products only: inputs and states, and twice as much again backwards.
         flops = 2 * batch * steps * 2 * size * blocks * size
@@ -292,6 +293,16 @@ def product_rate(repeats, size=2048):
     return 2 * size**3 / times["product"] / 1e9
 
 
+def copies(row):
+    """How many times as long the slower of two copies of Keras' layer took."""
+    return max(row["keras"], row["copy"]) / min(row["keras"], row["copy"])
+
+
+def slower(row):
+    """Whether ours is slower than both copies of Keras' layer."""
+    return row["ours"] > max(row["keras"], row["copy"])
+
+
 def geometric_mean(values):
     return float(np.exp(np.mean(np.log(values))))
 
@@ -308,6 +319,13 @@ def summarise(rows, extra):
             2,
         ),
         ("worst point of the grid against keras.layers", min(against_keras), 0.95, 1.1),
+        (
+            "points slower than both of two copies of keras.layers",
+            sum(map(slower, rows)),
+            0,
+            0,
+        ),
+        ("- what two copies differ by, most", max(map(copies, rows)), None, None),
     ]
     if both[0]["torch"]:
         ratio = geometric_mean([r["torch"] / r["ours"] for r in both])
@@ -359,6 +377,7 @@ def show(rows, lines, console):
         "torch",
         "products",
         "against keras",
+        "copies",
         "GFLOP/s",
     ):
         table.add_column(heading, justify="right")
@@ -371,6 +390,7 @@ def show(rows, lines, console):
             *(str(r[k]) for k in "BTH"),
             *ms,
             f"{r['keras'] / r['ours']:.2f}",
+            f"{copies(r):.2f}",
             f"{r['gflops']:.0f}",
         )
     console.print(table)

@@ -194,7 +194,7 @@ DEFAULT = {
 # A quarter of an hour. Without turns it knows the training pictures by heart after
 # 8,000 steps; then all rewards are alike, and noise moves the places.
 PICTURES = {"turn": 10.0, "average": 3, "rounds": 20}
-MOVED = {"image_size": 60, "glimpses": 8, "scales": 3, "average": 3, "rounds": 20}
+MOVED = {**PICTURES, "image_size": 60, "glimpses": 8, "scales": 3}
 
 PRESETS = {
     "tiny": TINY,
