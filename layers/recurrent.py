@@ -56,7 +56,8 @@ class Recurrent(keras.layers.RNN):
         zero_output_for_mask: as in `keras.layers.RNN`.
         fast: whether the cells that can, which are those of this package without
             draws inside a step, run through the loop of `time_loop`: the same
-            numbers, sooner. It cannot be differentiated twice in training.
+            numbers, sooner. Its quick gradient needs `training=True`, which a training
+            loop of one's own has to pass; it cannot be differentiated twice.
         hoist: whether that loop multiplies the inputs of all steps by their kernels at
             once, beforehand; None: where this was measured to be quicker, for one row
             and large kernels. It needs room for the products of all steps.
