@@ -72,6 +72,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/fixed_length.py
 	$(BIN)/python benchmarks/digits.py --data tfds:mnist
 	$(BIN)/python benchmarks/glimpse.py
+	$(BIN)/python benchmarks/draw.py speed
 
 # A stamp per extra: installed again only when setup.cfg or the pins change.
 $(VENV)/.base: setup.cfg constraints.txt

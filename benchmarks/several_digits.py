@@ -149,8 +149,8 @@ def main(words=None):
             "whole": metrics["accuracy"],
             "count": metrics["count_accuracy"],
             "distance": metrics["edit_distance"],
-            "by_length": {
-                length: metrics["by_length"].get(length, {}).get("accuracy")
+            **{
+                f"of_{length}": metrics["by_length"].get(length, {}).get("accuracy")
                 for length in lengths
             },
         }

@@ -181,6 +181,13 @@ MUTANTS = [
         LOOP,
     ),
     Mutant(
+        "loop: an operand with a gradient is taken for a constant",
+        "products.py",
+        "all(g is None for g in gradient(operand, sources))",
+        "any(g is None for g in gradient(operand, sources))",
+        LOOP,
+    ),
+    Mutant(
         "loop: mixed values get no gradient",
         "products.py",
         "sums.add_memory(self.values, d_values)",
