@@ -32,6 +32,7 @@ runs this one function for three ends, each time with another kind of `multiply`
                            state 0  times the rows 0 to U of weight 2, Wh
        plan.results    [z], (N, U), for its shape and dtype
        plan.computed   [], the operands that are neither x nor a state; r h' in a GRU
+       plan.constant   [], which of these no gradient passes; what a glimpse sees
 
    No gradient passes the plan's products to x, Wx, Wh and b, so a tape around this run
    shows which of them the step reads in other ways too: none of them, here.
@@ -42,7 +43,8 @@ runs this one function for three ends, each time with another kind of `multiply`
        z_t = [x_t h_(t-1)] [Wx; Wh] + b        noted in results
        h_t = tanh(z_t)
 
-   Beside the outputs, two arrays are kept, all that the backward loop will need:
+   Beside the outputs, two arrays are kept, all that the backward loop will need (and
+   the operands that are constant, where there are some):
 
        arrays["states"]    h_(-1) ... h_(T-1): at t stands the state BEFORE step t
        arrays["results"]   z_0 ... z_(T-1)
