@@ -202,6 +202,11 @@ class Plan(Multiply):
             for operand in self.computed
         ]
 
+    def operands(self, constant):
+        """The computed operands that are constant, or those that are not."""
+        pairs = zip(self.computed, self.constant, strict=True)
+        return [operand for operand, is_so in pairs if is_so == constant]
+
     def inputs_kernel_size(self):
         """How many numbers of the kernels the inputs are multiplied by."""
         return sum(
@@ -233,7 +238,17 @@ class Plan(Multiply):
         return [None if k is None else tf.transpose(k) for k in kernels]
 
 
-class Forward(Multiply):
+class _Noting(Multiply):
+    """Products that note their computed operands: the constant ones, or the others."""
+
+    constant = True
+
+    def note(self, tensor, part):
+        if part.kind == "computed" and self.plan.constant[part.index] == self.constant:
+            self.operands.append(tensor)
+
+
+class Forward(_Noting):
     """The products of the forward loop: one per call; the results are noted, and the
     operands that are constant.
 
@@ -274,19 +289,17 @@ class Forward(Multiply):
         self.results.append(z if bias is None else tf.nn.bias_add(z, bias))
         return self.results[-1]
 
-    def note(self, tensor, part):
-        if part.kind == "computed" and self.plan.constant[part.index]:
-            self.operands.append(tensor)
-
     def mix(self, shares, values):
         self.note(shares, self.plan.products[len(self.results)].shares)
         self.results.append(super().mix(shares, values))
         return self.results[-1]
 
 
-class Backward(Multiply):
+class Backward(_Noting):
     """The products of the backward loop: each gives what it gave before, and notes the
     gradient that it receives, and its computed operands but the constant ones."""
+
+    constant = False
 
     def __init__(self, plan, results, kernels_back, anchor):
         import tensorflow as tf
@@ -296,10 +309,6 @@ class Backward(Multiply):
         self.gradients = [tf.zeros_like(z) for z in results]
         self.operands = []
         self.number = 0
-
-    def note(self, tensor, part):
-        if part.kind == "computed" and not self.plan.constant[part.index]:
-            self.operands.append(tensor)
 
     def next(self):
         self.number += 1

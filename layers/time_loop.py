@@ -284,11 +284,7 @@ class _Loop:
             ]
             arrays["results"] = [self.array(z) for z in self.plan.results]
             arrays["operands"] = [
-                self.array(o)
-                for o, constant in zip(
-                    self.plan.computed, self.plan.constant, strict=True
-                )
-                if constant
+                self.array(o) for o in self.plan.operands(constant=True)
             ]
 
         def body(t, states, _, arrays):
@@ -385,8 +381,7 @@ class _Loop:
                 _write(written, t, [*products.gradients, *products.operands, *d_x]),
             )
 
-        again = [o for o, c in zip(plan.computed, plan.constant, strict=True) if not c]
-        noted = [*plan.results, *again, *read_x]
+        noted = [*plan.results, *plan.operands(constant=False), *read_x]
         _, d_states, sum_weights, sum_memory, written = tf.while_loop(
             lambda t, *_: t >= 0,
             body,
