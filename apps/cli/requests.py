@@ -173,9 +173,11 @@ def _kinds_of_files(kinds, columns, words):
         names = names[:1]
     if names:
         return names
+    flags = list(map(flag_of, kinds))
     raise UserError(
-        f"Expected {' and '.join(map(flag_of, kinds))} once, as an option or by files; "
-        f"received {' '.join(words)} besides, which is no run's folder."
+        f"Expected {' and '.join(flags)} once, as an option or by files; received "
+        f"{' '.join(words)} besides, which is no run's folder. Of several values each "
+        f"has an option of its own: {flags[-1]} A {flags[-1]} B."
     )
 
 

@@ -51,6 +51,14 @@ class Config:
     patch: int = field(
         8, "height and width of what is seen", low=1, high=64, group=options.MODEL
     )
+    filters: int = field(
+        0,
+        "of a convolution, 5 x 5 and at every second place, through which a patch is "
+        "seen; 0: none. For digits that a look does not hit in the middle",
+        low=0,
+        high=1024,
+        group=options.MODEL,
+    )
     scales: int = field(
         1,
         "patches around a place, each twice as wide as the one before and as coarse",
@@ -134,6 +142,11 @@ class Config:
 
     def __post_init__(self):
         validate(self)
+        if self.filters and self.patch < 5:
+            raise ConfigError(
+                f"patch: expected 5 at least with filters={self.filters}, of a "
+                f"convolution of 5 x 5; received {self.patch}."
+            )
         # A digit that is moved about is 28 pixels wide, and needs room.
         least = {"digit": 8, "several": 14 * self.digits}.get(self.scene, 36)
         if self.image_size < least:
@@ -203,12 +216,14 @@ PRESETS = {
     "translated": {**MOVED, "scene": "translated"},
     "cluttered": {**MOVED, "scene": "cluttered"},
     # Digits are small and stand at any height. The second patch, 32 pixels wide, shows
-    # one that is missed by half its size: it can be read before places are learned.
+    # one that is missed by half its size: it can be read before places are learned. A
+    # convolution reads it wherever it lies in a patch.
     "several": {
         **MOVED,
         "scene": "several",
         "glimpses": 2,
         "patch": 16,
+        "filters": 16,
         "std": 0.15,
         "cell": "lstm",
         "glimpse": 128,

@@ -103,6 +103,12 @@ def glimpses(config, count):
         inner = cell(config.cell, config.units)
     sensor = GlimpseSensor(config.patch, config.scales, differentiable=False)
     looking = GlimpseCell(
-        inner, sensor, config.hidden, config.glimpse, config.std, config.policy
+        inner,
+        sensor,
+        config.hidden,
+        config.glimpse,
+        config.std,
+        config.policy,
+        config.filters,
     )
     return GlimpseRNN(looking, count, seed=config.seed, name="glimpses")

@@ -4,6 +4,7 @@ import dataclasses
 
 from ..core.inputs.kinds import Choices, Picture, Text
 from ..core.settings import options
+from ..core.settings.cells import CELLS
 from ..core.settings.fields import field, validate
 
 SUMMARY = (
@@ -27,6 +28,9 @@ class Config:
     answer_column: str = options.column("answer", "the answer; in .jsonl also a list")
     type_column: str = options.column(
         "", "the kind of question, for the figures; empty: answer_type or the like"
+    )
+    group_column: str = options.column(
+        "", "what keeps rows in one split where they have the same; empty: the picture"
     )
     split_column: str = options.split_column()
     split: str = options.split("80/10/10")
@@ -56,7 +60,11 @@ class Config:
     filters: tuple[int, ...] = options.filters((16, 32, 64, 64))
     positions: bool = options.positions(True, "for questions about places")
     embedding: int = options.embedding(64)
-    cell: str = options.cell("gru")
+    cell: str = options.cell(
+        "gru",
+        "none reads a bag of words, the better choice with few questions",
+        choices=(*CELLS, "none"),
+    )
     units: int = options.units(64, "of the question, and of what joins it to a picture")
     fusion: str = field(
         "product",

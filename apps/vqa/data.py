@@ -17,7 +17,9 @@
 The pictures lie in a folder `images` or `Images` beside the file, or beside it
 themselves; `--image-dir` names another folder. A picture must lie inside of it. All
 questions about a picture are in one split, but where the data says otherwise; where it
-has no validation, `--split` cuts that out of the training split by pictures.
+has no validation, `--split` cuts that out of the training split by pictures. Where test
+asks about pictures of training, as VQA-RAD does, validation by pictures is harder than
+test; there `--group-column` names a column by whose values rows are kept together.
 """
 
 import functools
@@ -71,12 +73,12 @@ def split_of(config, row, named):
     """The split of a row; named: the splits that any row names."""
     train, validation, test = splits.percentages(config.split)
     if row.split is None:
-        return splits.by_hash(config.split, row.values["picture"])
+        return splits.by_hash(config.split, row.values["group"])
     name = splits.split_of(row.split, "", "")
     if name != "train" or "validation" in named:
         return name
     # Pictures that are in test, too, may be in training: so it is in VQA-RAD.
-    return splits.by_shares(train, validation, 0, row.values["picture"])
+    return splits.by_shares(train, validation, 0, row.values["group"])
 
 
 def with_broken_pictures(rows):
@@ -148,6 +150,7 @@ def read_table(config, path, split):
     options = {
         "--image-column": config.image_column,
         "--type-column": config.type_column,
+        "--group-column": config.group_column,
         "--split-column": config.split_column,
     }
     wanted |= {option: column for option, column in options.items() if column}
@@ -175,6 +178,7 @@ def read_table(config, path, split):
                 values[config.answer_column],
                 str(values[kind]).strip().lower() if kind else "",
                 str(values[config.split_column]) if config.split_column else split,
+                str(values[config.group_column]) if config.group_column else "",
             )
         )
     return rows
@@ -185,8 +189,9 @@ def first_of(names, values):
     return next((name for name in names if name in values), "")
 
 
-def make_row(where, folder, picture, question, answers, kind, split):
-    """A `Row`; answers: one or a list of them."""
+def make_row(where, folder, picture, question, answers, kind, split, group=""):
+    """A `Row`; answers: one or a list of them; group: what it is split by, "": the
+    picture."""
     answers = answers if isinstance(answers, list) else [answers]
     answers = [str(a).strip() for a in answers if isinstance(a, str | int | float)]
     path, error = manifest.place(folder, str(picture or ""))
@@ -204,7 +209,7 @@ def make_row(where, folder, picture, question, answers, kind, split):
         "question": question.strip(),
         "answers": [answer for answer in answers if answer],
         "type": kind,
-        "picture": str(picture),
+        "group": group or str(picture),
         "key": f"{picture} {question}",
     }
     return Row(where, values, split)
@@ -243,7 +248,7 @@ def easy_row(path, index, folder, item, split):
     name = f"{picture}.png" if isinstance(picture, int) else picture
     row = make_row(where, folder, name, question, answer, "", split)
     if not row.error:  # 7.png is another picture in test
-        row.values["picture"] = f"{folder.name}/{name}"
+        row.values["group"] = f"{folder.name}/{name}"
     return row
 
 
@@ -304,4 +309,4 @@ def why_no_test(config):
         return f"--split={config.split} leaves none of its pictures to it"
     if not config.split_column and any(row.split for row in read_rows(config)):
         return f"{config.data} has splits of its own, and no question in test"
-    return splits.why_no_test(config, "picture")
+    return splits.why_no_test(config, config.group_column or "picture")

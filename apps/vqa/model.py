@@ -44,8 +44,8 @@ def build_model(config, assets):
 
 def encode_question(config, vocabulary, tokens):
     """Tokens -> the mean of the words (batch, units); and (batch, 2 units) of it and
-    the last state of a recurrent network. Which word is meant is learned from the mean
-    long before the state tells."""
+    the last state of a recurrent network, or with cell="none" the mean alone. Which
+    word is meant is learned from the mean long before the state tells."""
     # Keras draws embeddings so small that all questions are alike at first.
     embedding = layers.Embedding(
         vocabulary,
@@ -54,10 +54,12 @@ def encode_question(config, vocabulary, tokens):
         mask_zero=True,
         name="embedding",
     )(tokens)  # (batch, time, embedding)
-    state = level(config.cell, config.units, name="question")(embedding)
     mean = layers.GlobalAveragePooling1D()(embedding)  # (batch, embedding)
     words = layers.Dense(config.units, name="words")(mean)
-    x = layers.Concatenate()([state, words])
+    x = words
+    if config.cell != "none":
+        state = level(config.cell, config.units, name="question")(embedding)
+        x = layers.Concatenate()([state, words])
     x = layers.LayerNormalization(name="question_norm")(x)
     return words, layers.Dropout(config.dropout, seed=config.seed)(x)
 

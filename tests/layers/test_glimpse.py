@@ -98,11 +98,19 @@ def test_what_is_no_picture_is_refused():
 # The loop
 
 
-def made(policy="learned", cell=None, dtype=None, scales=2, glimpses=4, **sensor):
+def made(
+    policy="learned",
+    cell=None,
+    dtype=None,
+    scales=2,
+    glimpses=4,
+    filters=0,
+    **sensor,
+):
     """A GlimpseRNN with random weights."""
     inner = cell or ElmanCell(6, activation="relu", dtype=dtype)
-    sensor = GlimpseSensor(3, scales, dtype=dtype, **sensor)
-    cell = GlimpseCell(inner, sensor, 5, 7, STD, policy, dtype=dtype)
+    sensor = GlimpseSensor(8 if filters else 3, scales, dtype=dtype, **sensor)
+    cell = GlimpseCell(inner, sensor, 5, 7, STD, policy, filters, dtype=dtype)
     layer = GlimpseRNN(cell, glimpses, seed=1, dtype=dtype)
     layer(np.zeros((1, 10, 9, 1)))
     return randomise(layer, scale=0.5)
@@ -123,7 +131,10 @@ def by_numpy(layer, images, noise, start, cell_step):
     names = ("outputs", "locations", "log_probs", "pre_means", "baselines")
     results = {name: [] for name in names}
     for t in range(layer.glimpses):
-        patch = np.array(layer.cell.sensor(images, location)).reshape(len(images), -1)
+        patch = layer.cell.sensor(images, location)
+        if layer.cell.filters:
+            patch = convolved(patch, weights)
+        patch = np.array(patch).reshape(len(images), -1)
         what, where = relu(dense("what", patch)), relu(dense("where", location))
         seen = relu(dense("glimpse", np.concatenate([what, where], axis=1)))
         h, states = cell_step(weights, seen, states)
@@ -141,6 +152,18 @@ def by_numpy(layer, images, noise, start, cell_step):
     return {name: np.stack(steps, axis=1) for name, steps in results.items()}
 
 
+def convolved(patches, weights):
+    """By Keras' layer, which has the picture's axes and the filters where ours has."""
+    batch, scales, size, _, channels = patches.shape
+    filters = weights["convolution_kernel"].shape[-1]
+    keras_layer = keras.layers.Conv2D(filters, 5, strides=2, activation="relu")
+    keras_layer.build((None, size, size, channels))
+    kernel = weights["convolution_kernel"].reshape(5, 5, channels, filters)
+    keras_layer.set_weights([kernel, weights["convolution_bias"]])
+    flat = np.reshape(patches, (batch * scales, size, size, channels))
+    return keras_layer(flat)
+
+
 def elman(weights, x, states):
     h = np.zeros((len(x), 6)) if states is None else states
     z = x @ weights["kernel"] + h @ weights["recurrent_kernel"] + weights["bias"]
@@ -156,9 +179,11 @@ def lstm(weights, x, states):
     return h, (h, c)
 
 
-@pytest.mark.parametrize("cell, step", [(None, elman), (LSTMCell, lstm)])
-def test_the_loop_follows_its_equations(cell, step):
-    layer = made(cell=cell and cell(6))
+@pytest.mark.parametrize(
+    "cell, step, filters", [(None, elman, 0), (LSTMCell, lstm, 0), (None, elman, 3)]
+)
+def test_the_loop_follows_its_equations(cell, step, filters):
+    layer = made(cell=cell and cell(6), filters=filters)
     images, noise = normal(3, 10, 9, 1), normal(3, 4, 2, seed=2)
     start = np.array([[0, 0], [0.5, -0.5], [-1, 1]], "float32")
     expected = by_numpy(layer, images, noise, start, step)
@@ -238,8 +263,11 @@ def test_the_sample_has_no_gradient():
     np.testing.assert_allclose(tape.gradient(total, bias), expected, rtol=1e-4)
 
 
-def test_the_fast_loop_gives_the_same_gradients():
-    layer, images, noise = made(), normal(3, 10, 9, 1), normal(3, 4, 2, seed=2)
+@pytest.mark.parametrize("filters", [0, 3])
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_the_fast_loop_gives_the_same_gradients(filters, differentiable):
+    layer = made(filters=filters, differentiable=differentiable)
+    images, noise = normal(3, 10, 9, 1), normal(3, 4, 2, seed=2)
     mixes = {}
 
     def gradients(fast):
@@ -256,8 +284,9 @@ def test_the_fast_loop_gives_the_same_gradients():
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_a_picture_behind_other_layers_gets_a_gradient():
-    layer = made(differentiable=True)
+@pytest.mark.parametrize("filters", [0, 3])
+def test_a_picture_behind_other_layers_gets_a_gradient(filters):
+    layer = made(filters=filters, differentiable=True)
     images = tf.constant(normal(2, 10, 9, 1))
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -265,8 +294,10 @@ def test_a_picture_behind_other_layers_gets_a_gradient():
     assert np.any(tape.gradient(total, images))
 
 
-def test_xla_gives_the_same_numbers_and_gradients():
-    layer, images, noise = made(), normal(3, 10, 9, 1), normal(3, 4, 2, seed=2)
+@pytest.mark.parametrize("filters", [0, 3])
+def test_xla_gives_the_same_numbers_and_gradients(filters):
+    layer = made(filters=filters)
+    images, noise = normal(3, 10, 9, 1), normal(3, 4, 2, seed=2)
 
     def run(images, noise):
         with tf.GradientTape() as tape:
@@ -281,8 +312,9 @@ def test_xla_gives_the_same_numbers_and_gradients():
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
-def test_dtypes(policy):
-    layer = made(dtype=policy)
+@pytest.mark.parametrize("filters", [0, 3])
+def test_dtypes(policy, filters):
+    layer = made(dtype=policy, filters=filters)
     with tf.GradientTape() as tape:
         results = layer(normal(3, 10, 9, 1), training=True)
         total = sum(tf.reduce_sum(tf.cast(r, "float32")) for r in results.values())
@@ -292,8 +324,9 @@ def test_dtypes(policy):
         assert np.all(np.isfinite(gradient))
 
 
-def test_no_rows():
-    results = made()(np.zeros((0, 10, 9, 1), "float32"))
+@pytest.mark.parametrize("filters", [0, 3])
+def test_no_rows(filters):
+    results = made(filters=filters)(np.zeros((0, 10, 9, 1), "float32"))
     assert results["outputs"].shape == (0, 4, 6)
     assert results["locations"].shape == (0, 4, 2)
 
@@ -304,7 +337,8 @@ def as_model(layer):
 
 
 def test_saving_and_exporting(tmp_path):
-    model, images = as_model(made(cell=LSTMCell(6))), normal(3, 10, 9, 1)
+    layer = made(cell=LSTMCell(6), filters=3)
+    model, images = as_model(layer), normal(3, 10, 9, 1)
     expected = model(images)
     signature = [tf.TensorSpec([None, 10, 9, 1])]
     again = reload(model, tmp_path)(images)
@@ -328,6 +362,11 @@ def test_saving_and_exporting(tmp_path):
             "`glimpses` a positive integer",
         ),
         (lambda: made()(np.zeros((2, 10, 9))), "images"),
+        (lambda: made(filters=-1), "`filters` an integer from 0"),
+        (
+            lambda: GlimpseCell(ElmanCell(2), GlimpseSensor(4), filters=8),
+            "5 x 5 at least.*size=4",
+        ),
     ],
 )
 def test_errors_say_what_was_expected(make, message):

@@ -21,6 +21,7 @@ from saccade.apps.core.served import Served
 from saccade.apps.core.serving import client as client_module
 from saccade.apps.core.serving.client import Client
 from saccade.apps.core.settings.fields import request_fields
+from saccade.apps.core.tasks.task import example_requests
 
 from . import fake_server
 from .exports import untrained_exports

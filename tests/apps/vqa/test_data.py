@@ -95,6 +95,25 @@ def test_validation_is_cut_out_of_training_by_pictures(tmp_path):
     assert not set(read.train["image"]) & set(read.validation["image"])
 
 
+def test_validation_is_cut_out_of_training_by_a_column(tmp_path):
+    picture(tmp_path, "a.png")
+    rows = [
+        {"image": "a.png", "question": f"{i}{q}?", "answer": "yes", "about": f"g{i}"}
+        for i in range(40)
+        for q in "ab"
+    ]
+    rows.append({"image": "a.png", "question": "x?", "answer": "no", "about": ""})
+    lines(tmp_path / "q.jsonl", rows)
+    config = Config(data=str(tmp_path), group_column="about", split="80/20/0")
+    read = data.read(config)
+    parts = read.train["group"], read.validation["group"]
+    assert len(read.validation) and not set.intersection(*map(set, parts))
+    assert sum(map(len, parts)) == len(rows)
+    assert "a.png" in {*parts[0], *parts[1]}  # of the row that names no group
+    with pytest.raises(UserError, match="group-column"):
+        data.read(dataclasses.replace(config, group_column="none"))
+
+
 def test_easy_vqa(tmp_path):
     for split in ("train", "test"):
         picture(tmp_path / f"{split}_images", "0.png")

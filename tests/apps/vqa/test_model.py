@@ -41,6 +41,17 @@ def test_only_without_the_picture_it_does_not_matter(fusion):
     assert out["attention"].shape == (2, looks, 1 if fusion == "question" else 100)
 
 
+def test_without_a_cell_the_order_of_words_does_not_matter():
+    for cell in ("none", "gru"):
+        model = small_task(cell=cell).build_model()
+        length = model.input["tokens"].shape[1]
+        tokens = np.zeros((2, length), "int32")
+        tokens[:, :3] = [[2, 3, 4], [4, 2, 3]]
+        image = np.full((2, 40, 40, 3), 7, "uint8")
+        out = model({"image": image, "tokens": tokens}, training=False)["logits"]
+        assert np.allclose(out[0], out[1], atol=1e-6) == (cell == "none")
+
+
 def test_several_answers_share_the_weight_of_a_row(task):
     examples = task.read().train[:2]
     examples.columns["answers"] = [["yes", "yes", "no"], ["nonsense"]]
