@@ -8,7 +8,8 @@ digits, the share of sequences that are right as a whole:
 - glimpses   the run, which looks at digit after digit;
 - CNN        a network that sees all at once and has a head for every place and the end;
              trained here for --steps on the same pictures, turned in the same way, its
-             weights chosen on the validation split, as those of the run were.
+             weights chosen on the validation split, as those of the run were. With
+             --steps 0 its figures of the last time stay: it does not hang on the run.
 
 Then both are asked about pictures with one digit more than any in training. The looks
 go on with the same weights; the CNN has no head for that digit, and would have to be
@@ -124,51 +125,73 @@ def figures(task, model, examples):
 def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", help="folder of a run of glimpse, --preset several")
-    parser.add_argument("--steps", type=int, default=4000, help="of the CNN's training")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=4000,
+        help="of the CNN's training; 0: keep its figures in --out",
+    )
     parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
     asked = parser.parse_args(words)
     run = APP.load(asked.run)
     if run.config.scene != "several":
         parser.error(f"RUN expected of scene=several, received {run.config.scene}")
     splits = run.task.read()
-    # A look at every place: what to say there, without the looks on the way to it.
-    places = APP.task_for(dataclasses.replace(run.config, glimpses=1), run.assets)
-    model, seconds = trained_cnn(places, splits, asked.steps)
     more, more_model = longer(run)
     more_test = more.read().test
-    found = {
-        "glimpses": of_glimpses(run.task, run.model, splits.test),
-        "CNN": figures(places, model, splits.test),
-        "glimpses, one digit more": of_glimpses(more, more_model, more_test),
-        "CNN, one digit more": figures(places, model, more_test),
-    }
-    lengths = sorted(found["glimpses, one digit more"]["by_length"])
     rows = [
-        {
-            "who": who,
-            "whole": metrics["accuracy"],
-            "count": metrics["count_accuracy"],
-            "distance": metrics["edit_distance"],
-            **{
-                f"of_{length}": metrics["by_length"].get(length, {}).get("accuracy")
-                for length in lengths
-            },
-        }
-        for who, metrics in found.items()
+        row_of("glimpses", of_glimpses(run.task, run.model, splits.test)),
+        row_of("glimpses, one digit more", of_glimpses(more, more_model, more_test)),
     ]
+    if asked.steps:
+        beside = of_cnn(run, splits, more_test, asked.steps)
+    else:
+        beside = json.loads(asked.out.read_text("utf-8"))
+        beside["rows"] = [r for r in beside["rows"] if r["who"].startswith("CNN")]
+    # One after the other: in training's lengths, then one digit more.
+    rows = [row for pair in zip(rows, beside["rows"], strict=True) for row in pair]
+    lengths = sorted({key for row in rows for key in row if key.startswith("of_")})
+    rows = [row | {key: row.get(key) for key in lengths} for row in rows]
     for row in rows:
         print(json.dumps(row))
-    report = {
+    parameters = {"glimpses": run.model.count_params()}
+    report = beside | {
         "rows": rows,
-        "cnn_steps": asked.steps,
-        "cnn_minutes": seconds / 60,
-        "parameters": {
-            "glimpses": run.model.count_params(),
-            "CNN": model.count_params(),
-        },
+        "parameters": beside["parameters"] | parameters,
     }
     print({key: value for key, value in report.items() if key != "rows"})
     asked.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+
+
+def row_of(who, metrics):
+    """A row of the table."""
+    by_length = {
+        f"of_{length}": found["accuracy"]
+        for length, found in metrics["by_length"].items()
+    }
+    return {
+        "who": who,
+        "whole": metrics["accuracy"],
+        "count": metrics["count_accuracy"],
+        "distance": metrics["edit_distance"],
+        **by_length,
+    }
+
+
+def of_cnn(run, splits, more_test, steps):
+    """The CNN's rows, and how it was trained."""
+    # A look at every place: what to say there, without the looks on the way to it.
+    places = APP.task_for(dataclasses.replace(run.config, glimpses=1), run.assets)
+    model, seconds = trained_cnn(places, splits, steps)
+    return {
+        "rows": [
+            row_of("CNN", figures(places, model, splits.test)),
+            row_of("CNN, one digit more", figures(places, model, more_test)),
+        ],
+        "cnn_steps": steps,
+        "cnn_minutes": seconds / 60,
+        "parameters": {"CNN": model.count_params()},
+    }
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ def test_it_runs(run, tmp_path, monkeypatch, capsys):
     assert report["rows"][0]["of_3"] is None and report["rows"][2]["of_3"] is not None
     # It has no head for a third digit.
     assert report["rows"][3]["of_3"] == 0
+    # The CNN's figures stay, those of the run are made again.
+    several.main([str(run.folder), "--steps", "0", "--out", str(out)])
+    assert json.loads(out.read_text("utf-8")) == report
     if several.RESULTS.exists():
         kept = json.loads(several.RESULTS.read_text("utf-8"))
         assert kept.keys() == report.keys()

@@ -27,7 +27,7 @@ inputs = {
     for name, items in request["inputs"].items() if name in takes
 }
 answer = {name: value.numpy().tolist() for name, value in serve(**inputs).items()}
-print(json.dumps(answer, default=lambda item: item.decode()))
+print(json.dumps(answer, default=lambda item: item.decode(errors="replace")))
 """
 
 
@@ -83,7 +83,8 @@ def run_demo(app, preset, out, to):
     answer = answer_in_new_process(folder, app.example())
     print("the export answers from a process without our code:")
     for name, values in answer.items():
-        if isinstance(values[0], str | float):  # the others are for machines
+        # The others are for machines.
+        if isinstance(values[0], str | float) and not name.endswith("_bytes"):
             print(f"  {name}: {values[0]!r}")
     print(f"ask it yourself: saccade predict {app.name} {run.folder} --help")
     print(f"{time.perf_counter() - started:.0f} s in all")
@@ -100,8 +101,10 @@ def answer_in_new_process(folder, inputs):
         input=json.dumps(request),
         capture_output=True,
         text=True,
-        check=True,
     )
+    if finished.returncode:
+        last = finished.stderr.strip().rpartition("\n")[2]
+        raise UserError(f"The export {folder} gave no answer in a new process: {last}")
     return json.loads(finished.stdout)
 
 

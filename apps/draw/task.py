@@ -178,13 +178,14 @@ class Draw(Task):
 
     def ink(self, image):
         """Of decoded pictures uint8 (batch, size, size, 3): float32 (batch, size,
-        size), 0, paper, or 1, ink, which is what the edge is not."""
+        size), 0, paper, or 1, ink, which is what the edge is not. A picture that is no
+        square lies on paper."""
         bright = tf.reduce_mean(tf.cast(image, tf.float32), axis=-1) / 255
-        last = self.config.image_size - 1
-        rows, columns = bright[:, ::last], bright[:, :, ::last]  # the edge
-        edge = tf.reduce_mean(rows, [1, 2]) + tf.reduce_mean(columns, [1, 2])
-        bright = tf.where(edge[:, None, None] > 1, 1 - bright, bright)
-        return tf.cast(bright > 0.5, tf.float32)
+        inside, edge = pictures.extents(image)
+        edge = tf.cast(edge, tf.float32)
+        light = tf.reduce_sum(bright * edge, [1, 2]) > 0.5 * tf.reduce_sum(edge, [1, 2])
+        bright = tf.where(light[:, None, None], 1 - bright, bright)
+        return tf.cast(inside & (bright > 0.5), tf.float32)
 
     def seen(self, values):
         """`image` float32 (batch, size, size), and `noise` float32 (batch, strokes,
@@ -307,7 +308,7 @@ class Draw(Task):
         share = 100 * float(np.mean(answer["canvases"][-1]))
         painted = f"{len(answer['canvases'])} strokes, {share:.0f} % ink"
         if "bound" not in answer:
-            return f"{painted}; see it with --plot painting.gif"
+            return f"{painted}; --plot painting.gif shows it"
         line = f"{answer['bound']:.1f} nats: {answer['recon']:.1f} of the pixels, "
         line += f"{np.sum(answer['kl']):.1f} of {painted}"
         return line + (f"; IWAE {answer['iwae']:.1f}" if "iwae" in answer else "")

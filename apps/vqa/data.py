@@ -59,7 +59,7 @@ def read(config):
     """
     if config.data == "builtin":
         return scenes.builtin(config)
-    rows = read_rows(config)
+    rows = without_missing(read_rows(config))
     named = {splits.split_of(row.split, "", "") for row in rows if row.split}
     for i, row in enumerate(rows):
         if not row.error:
@@ -79,6 +79,17 @@ def split_of(config, row, named):
         return name
     # Pictures that are in test, too, may be in training: so it is in VQA-RAD.
     return splits.by_shares(train, validation, 0, row.values["group"])
+
+
+def without_missing(rows):
+    """The rows with an error at each whose picture is not there."""
+    is_file = functools.cache(lambda path: path_of(path).is_file())
+    return [
+        row
+        if row.error or is_file(row.values["image"])
+        else row._replace(error=f"there is no picture {row.values['image']}")
+        for row in rows
+    ]
 
 
 def with_broken_pictures(rows):

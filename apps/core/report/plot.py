@@ -25,8 +25,8 @@ from ..files.whole import replacing
 COLUMNS = 4  # pictures side by side
 WORD, PANEL, CAPTION = 1.0, 1.5, 0.5  # inches: width of a word; of a panel; of titles
 READING = (
-    "Bright: where the network looked, before it said the word where there are words "
-    "(cyan: at least half the maximum). Dark: where it did not."
+    "Bright: where the network looked, of a sentence before each word of it (cyan: at "
+    "least half the maximum). Dark: where it did not."
 )
 NEEDS_GIF = "An animation expected a file with the ending .gif"
 DARKEST = 0.25  # what remains of the picture where the network did not look

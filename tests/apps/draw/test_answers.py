@@ -14,6 +14,7 @@ from PIL import Image
 
 from saccade.apps.cli import cli
 from saccade.apps.core.errors import UserError
+from saccade.apps.core.inputs import pictures as pictures_of_core
 from saccade.apps.core.report.plot import Animation
 from saccade.apps.core.tasks.signatures import Answerer
 from saccade.apps.draw import APP, data, gallery
@@ -140,6 +141,17 @@ def test_a_picture_in_black_on_white_is_the_same(run, pictures):
     Image.fromarray(255 - pixels).save(file, "PNG")
     one, other = run.predict([pictures[0], file.getvalue()], "reconstruct")
     assert one["bound"] == pytest.approx(other["bound"])
+
+
+@pytest.mark.parametrize("paper", [0, 30, 255])
+def test_beside_a_picture_that_is_no_square_is_paper(run, paper):
+    wide = np.full((16, 32), paper, np.uint8)
+    wide[4:12, 12:20] = 255 - paper
+    file = io.BytesIO()
+    Image.fromarray(wide).save(file, "PNG")
+    image = pictures_of_core.decoder(16)(tf.constant([file.getvalue()]))[0]
+    ink = run.task.ink(image)[0].numpy()
+    assert ink[6:10, 6:10].all() and not ink[:5].any() and not ink[11:].any()
 
 
 # For people
