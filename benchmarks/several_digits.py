@@ -154,11 +154,8 @@ def main(words=None):
     rows = [row | {key: row.get(key) for key in lengths} for row in rows]
     for row in rows:
         print(json.dumps(row))
-    parameters = {"glimpses": run.model.count_params()}
-    report = beside | {
-        "rows": rows,
-        "parameters": beside["parameters"] | parameters,
-    }
+    parameters = {**beside["parameters"], "glimpses": run.model.count_params()}
+    report = {**beside, "rows": rows, "parameters": parameters}
     print({key: value for key, value in report.items() if key != "rows"})
     asked.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 

@@ -180,7 +180,7 @@ class GlimpseCell(WrapperCell):
             raise ValueError(f"GlimpseCell expected `std` above 0, received {std!r}.")
         if not isinstance(filters, int) or filters < 0:
             raise ValueError(
-                f"GlimpseCell expected `filters` an integer from 0, received "
+                "GlimpseCell expected `filters` an integer from 0, received "
                 f"{filters!r}."
             )
         if filters and sensor.size < WINDOW:

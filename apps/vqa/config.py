@@ -62,7 +62,7 @@ class Config:
     embedding: int = options.embedding(64)
     cell: str = options.cell(
         "gru",
-        "none reads a bag of words, the better choice with few questions",
+        "none reads a bag of words, as good with few questions and quicker",
         choices=(*CELLS, "none"),
     )
     units: int = options.units(64, "of the question, and of what joins it to a picture")

@@ -30,7 +30,7 @@ from ..core.data.encodings import read_utf8
 from ..core.data.places import path_of
 from ..core.data.rows import Row
 from ..core.errors import UserError
-from ..core.inputs.picture_files import error_of
+from ..core.inputs import picture_files
 from . import scenes
 
 # The names that columns have elsewhere, in the order in which they are looked for.
@@ -59,13 +59,13 @@ def read(config):
     """
     if config.data == "builtin":
         return scenes.builtin(config)
-    rows = without_missing(read_rows(config))
+    # Opening all of them takes long; where a bad one stops it, training will.
+    error_of = picture_files.error_of if config.skip_bad else picture_files.missing
+    rows = with_errors_of_pictures(read_rows(config), error_of)
     named = {splits.split_of(row.split, "", "") for row in rows if row.split}
     for i, row in enumerate(rows):
         if not row.error:
             rows[i] = row._replace(split=split_of(config, row, named))
-    if config.skip_bad:
-        rows = with_broken_pictures(rows)
     return labelled.split_rows(config, rows, "key", "rows", paths=("image",))
 
 
@@ -81,20 +81,8 @@ def split_of(config, row, named):
     return splits.by_shares(train, validation, 0, row.values["group"])
 
 
-def without_missing(rows):
-    """The rows with an error at each whose picture is not there."""
-    is_file = functools.cache(lambda path: path_of(path).is_file())
-    return [
-        row
-        if row.error or is_file(row.values["image"])
-        else row._replace(error=f"there is no picture {row.values['image']}")
-        for row in rows
-    ]
-
-
-def with_broken_pictures(rows):
-    """The rows with an error at each whose picture cannot be read; each is opened
-    once."""
+def with_errors_of_pictures(rows, error_of):
+    """The rows with an error at each whose picture has one; each is looked at once."""
     once = functools.cache(lambda path: error_of(path_of(path)))
     return [
         row if row.error else row._replace(error=once(row.values["image"]))
@@ -189,10 +177,16 @@ def read_table(config, path, split):
                 values[config.answer_column],
                 str(values[kind]).strip().lower() if kind else "",
                 str(values[config.split_column]) if config.split_column else split,
-                str(values[config.group_column]) if config.group_column else "",
+                group_of(config, values),
             )
         )
     return rows
+
+
+def group_of(config, values):
+    """What a record is split by, "": its picture."""
+    group = values[config.group_column] if config.group_column else None
+    return "" if group is None else str(group)
 
 
 def first_of(names, values):
@@ -257,10 +251,8 @@ def easy_row(path, index, folder, item, split):
         return Row(where, error="expected [question, answer, picture]")
     question, answer, picture = item
     name = f"{picture}.png" if isinstance(picture, int) else picture
-    row = make_row(where, folder, name, question, answer, "", split)
-    if not row.error:  # 7.png is another picture in test
-        row.values["group"] = f"{folder.name}/{name}"
-    return row
+    group = f"{folder.name}/{name}"  # 7.png is another picture in test
+    return make_row(where, folder, name, question, answer, "", split, group)
 
 
 def vqa_rows(config, path, content, split):

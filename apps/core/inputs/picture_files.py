@@ -1,6 +1,7 @@
 """What is wrong with a picture file, without decoding it in the graph."""
 
 import math
+import os
 import warnings
 
 from PIL import Image
@@ -11,13 +12,19 @@ from .pictures import MAX_PIXELS
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
 
 
+def missing(picture):
+    """That there is no such file, or ""."""
+    # A path's own is_file raises where a name is too long.
+    return "" if os.path.isfile(picture) else f"there is no picture {picture}"
+
+
 def error_of(picture):
     """Why a picture cannot be used, or "". Several times faster than decoding it."""
     if picture is None:
         return "the picture's name is empty"
     try:
-        if not picture.is_file():
-            return f"there is no picture {picture}"
+        if error := missing(picture):
+            return error
         with warnings.catch_warnings():
             # Pillow warns of a bomb; what it warns of is more than we take.
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -106,5 +106,7 @@ def test_what_does_not_fit_or_cannot_be_read():
         ConfigError, match="expected 42 at least with scene=several and"
     ):
         Config(scene="several", image_size=40)
+    with pytest.raises(ConfigError, match="patch: expected 5 at least with filters=8"):
+        Config(patch=4, filters=8)
     with pytest.raises(UserError, match="drawing 3: the picture cannot be read"):
         data.light_on_dark(b"torn", "drawing 3")

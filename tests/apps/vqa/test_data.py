@@ -102,14 +102,16 @@ def test_validation_is_cut_out_of_training_by_a_column(tmp_path):
         for i in range(40)
         for q in "ab"
     ]
-    rows.append({"image": "a.png", "question": "x?", "answer": "no", "about": ""})
+    alone = {"image": "a.png", "answer": "no"}
+    rows += [alone | {"question": f"{x}?", "about": x} for x in ("", None)]
     lines(tmp_path / "q.jsonl", rows)
     config = Config(data=str(tmp_path), group_column="about", split="80/20/0")
     read = data.read(config)
     parts = read.train["group"], read.validation["group"]
     assert len(read.validation) and not set.intersection(*map(set, parts))
     assert sum(map(len, parts)) == len(rows)
-    assert "a.png" in {*parts[0], *parts[1]}  # of the row that names no group
+    # Of the rows that name no group.
+    assert {*parts[0], *parts[1]} == {"a.png", *(f"g{i}" for i in range(40))}
     with pytest.raises(UserError, match="group-column"):
         data.read(dataclasses.replace(config, group_column="none"))
 
@@ -148,6 +150,8 @@ def test_vqa_v2_with_ten_answers(tmp_path):
     [
         ({"image": "../a.png"}, "lies outside"),
         ({"image": ""}, "name is empty"),
+        ({"image": "none.png"}, "there is no picture .*none.png"),
+        ({"image": "n" * 300}, "there is no picture"),
         ({"question": " "}, "expected a question"),
         ({"answer": ""}, "the answer is empty"),
         ({"answer": []}, "the answer is empty"),
