@@ -13,6 +13,8 @@ import typer.testing
 from saccade import apps
 from saccade.apps import load_config_module
 from saccade.apps.cli import cli, loading, main
+from saccade.apps.cli.answers import readers
+from saccade.apps.cli.requests import Words, read_requests
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.report import plot
 
@@ -547,6 +549,17 @@ def test_a_prompt_with_wrong_words_is_an_error(writer, arguments, message):
     refused = writer("predict", *arguments)
     assert isinstance(refused.exception, UserError)
     assert message in str(refused.exception)
+
+
+def test_an_input_of_another_signature_names_it():
+    task = apps.load("vqa").task_for(apps.load("vqa").Config())
+    words = Words(["cat.jpg"], {"question": ["what?"], "choices": ["cat|dog"]})
+    with pytest.raises(
+        UserError,
+        match="--choices belongs to --signature choose; what is asked here reads "
+        "--image and --question",
+    ):
+        read_requests(task.kinds(), words, readers=lambda kind: readers(task, kind))
 
 
 def test_inspect_passes_the_file_on_and_shows_the_facts(saccade, tmp_path, monkeypatch):

@@ -102,12 +102,13 @@ def part_kinds(app, arguments):
     return values, others
 
 
-def read_requests(kinds, words, table=""):
+def read_requests(kinds, words, table="", readers=lambda kind: []):
     """The requests that the words name: `Asked`.
 
     Args:
         kinds: name -> Kind, of the signature that is asked.
         words: `Words`. table: a file of rows, or "".
+        readers: function of a kind's name -> the signatures that read it.
 
     Raises:
         UserError: a kind has no value, or the kinds have different numbers of values.
@@ -120,9 +121,10 @@ def read_requests(kinds, words, table=""):
             )
         return read_table(kinds, table)
     if unknown := [name for name in words.values if name not in kinds]:
+        others = " or ".join(f"--signature {name}" for name in readers(unknown[0]))
         raise UserError(
-            f"{flag_of(unknown[0])} belongs to another --signature; this one reads "
-            f"{' and '.join(map(flag_of, kinds))}."
+            f"{flag_of(unknown[0])} belongs to {others or 'other settings'}; what is "
+            f"asked here reads {' and '.join(map(flag_of, kinds))}."
         )
     columns = {
         name: [value for word in words.values[name] for value in kind.from_word(word)]

@@ -47,7 +47,8 @@ def train(
         # The same command again must work, and --minutes is a number of steps by now.
         print(
             "The settings come from the run's config.json; not read again: "
-            f"{' '.join(unread)}",
+            f"{' '.join(unread)}. A longer training is a new one: saccade train {app} "
+            "--config RUN/config.json --steps N",
             file=sys.stderr,
         )
     try:

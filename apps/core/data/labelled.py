@@ -236,8 +236,9 @@ def labels_in(labels, option="--label-column"):
     different = sorted(set(labels))
     if len(different) < 2:
         raise UserError(
-            f"Expected two labels or more in the training split, found {different}. "
-            f"Name the column that holds them with {option}."
+            f"Expected two labels or more in the {len(labels)} rows of the training "
+            f"split, found {different}. Give more rows, or name the column that holds "
+            f"the labels with {option}."
         )
     if all(NUMBER.fullmatch(label) for label in different):
         different.sort(key=float)
