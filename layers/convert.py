@@ -71,7 +71,10 @@ def from_keras(layer):
     Raises:
         ValueError: for any other layer.
     """
-    return _twin(layer, _FROM_KERAS, layer.get_config())
+    config = layer.get_config()
+    if hasattr(layer, "use_cudnn"):  # which is not in its config
+        config["use_cudnn"] = layer.use_cudnn
+    return _twin(layer, _FROM_KERAS, config)
 
 
 def to_keras(layer):

@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from .cells import FastCell, dropped, step_weight
+from .cudnn import CudnnLayer
 from .products import multiply
-from .recurrent import CellLayer
 
 
 def gru_step(
@@ -147,11 +147,12 @@ class GRUCell(FastCell, keras.layers.GRUCell):
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class GRU(CellLayer):
+class GRU(CudnnLayer):
     """Gated recurrent unit over a sequence; the equations stand in `gru_step`.
 
-    Takes the arguments of `keras.layers.GRU` (without `use_cudnn`), and its weights
-    move to and from that layer unchanged. Calls, masks and states: see `Recurrent`.
+    Takes the arguments of `keras.layers.GRU`, and its weights move to and from that
+    layer unchanged. `use_cudnn` ("auto", True or False): see `cudnn`. Calls, masks and
+    states: see `Recurrent`.
 
     Example:
         >>> GRU(8, reset_after=False)(keras.Input((None, 3))).shape
@@ -159,3 +160,5 @@ class GRU(CellLayer):
     """
 
     cell_class = GRUCell
+    cudnn_cell = GRUCell
+    keras_layer = keras.layers.GRU

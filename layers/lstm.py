@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from .cells import FastCell, dropped, step_weight
+from .cudnn import CudnnLayer
 from .products import multiply
-from .recurrent import CellLayer
 
 
 def lstm_step(
@@ -206,13 +206,14 @@ class LSTMCell(FastCell, keras.layers.LSTMCell):
 
 
 @keras.saving.register_keras_serializable(package="saccade")
-class LSTM(CellLayer):
+class LSTM(CudnnLayer):
     """Long short-term memory over a sequence; the equations stand in `lstm_step`.
 
-    Takes the arguments of `keras.layers.LSTM` (without `use_cudnn`) and
-    `peephole=True` or `peephole="previous"` for the peephole LSTM, see `LSTMCell`;
-    without peepholes its weights move to and from `keras.layers.LSTM` unchanged.
-    Calls, masks and states: see `Recurrent`; the states are h and c.
+    Takes the arguments of `keras.layers.LSTM` and `peephole=True` or
+    `peephole="previous"` for the peephole LSTM, see `LSTMCell`; without peepholes its
+    weights move to and from `keras.layers.LSTM` unchanged. `use_cudnn` ("auto", True or
+    False): see `cudnn`. Calls, masks and states: see `Recurrent`; the states are h and
+    c.
 
     Example:
         >>> LSTM(8, peephole=True, return_sequences=True)(keras.Input((None, 3))).shape
@@ -220,3 +221,5 @@ class LSTM(CellLayer):
     """
 
     cell_class = LSTMCell
+    cudnn_cell = LSTMCell
+    keras_layer = keras.layers.LSTM

@@ -62,6 +62,13 @@ def mask_of_outputs(layer, previous_mask):
     return [mask] + [None] * len(layer.state_size) if layer.return_state else mask
 
 
+def is_right_padded(mask):
+    """Whether every row of a mask (batch, time) is real steps, at least one, and then
+    padding: a bool tensor."""
+    goes_on = ops.logical_or(mask[:, :-1], ops.logical_not(mask[:, 1:]))
+    return ops.logical_and(ops.all(mask[:, 0]), ops.all(goes_on))
+
+
 def reverse_time(mask):
     """A mask (batch, time) in the order of reading backwards; None as None."""
     return None if mask is None else ops.flip(mask, axis=1)

@@ -376,6 +376,12 @@ def _cell_of(cell):
             f"Stacked takes only the cell of {type(cell).__name__} '{cell.name}', and "
             "runs it as a scan; received one with parallel=False. Leave that out."
         )
+    if getattr(cell, "use_cudnn", False) is True:
+        raise ValueError(
+            f"Stacked takes only the cell of {type(cell).__name__} '{cell.name}', and "
+            "runs it without cuDNN; received one with use_cudnn=True. Leave that out, "
+            "or call one layer after the other in the place of the stack."
+        )
     return cell.cell
 
 

@@ -33,6 +33,7 @@ class Mutant:
 
 LSTM = "layers/test_lstm.py"
 LOOP = "layers/test_time_loop.py"
+CUDNN = "layers/test_cudnn.py"
 MUTANTS = [
     # Gates
     Mutant(
@@ -135,6 +136,49 @@ MUTANTS = [
         "        mask = ops.flip(mask, axis=1)\n",
         "        pass\n",
         "layers/test_masks.py",
+    ),
+    # cuDNN
+    Mutant(
+        "cuDNN: padding does not repeat the output before it",
+        "cudnn.py",
+        "padding = last[:, None] if repeats else 0",
+        "padding = 0",
+        CUDNN,
+    ),
+    Mutant(
+        "cuDNN: the last output is not that of padding",
+        "cudnn.py",
+        "if self.zero_output_for_mask and not self.go_backwards:",
+        "if False:",
+        CUDNN,
+    ),
+    Mutant(
+        "cuDNN: a mask with padding at the left is taken for one at the right",
+        "masks.py",
+        "ops.all(mask[:, 0])",
+        "True",
+        CUDNN,
+    ),
+    Mutant(
+        "cuDNN: a mask with holes is taken for padding",
+        "masks.py",
+        "ops.all(goes_on)",
+        "True",
+        CUDNN,
+    ),
+    Mutant(
+        "cuDNN: XLA is asked for what it has not",
+        "cudnn.py",
+        "        if under_xla():",
+        "        if False:",
+        CUDNN,
+    ),
+    Mutant(
+        "cuDNN: the kernel sees inputs without dropout",
+        "cudnn.py",
+        "        if dropout_mask is not None:",
+        "        if False:",
+        CUDNN,
     ),
     # Time
     Mutant(

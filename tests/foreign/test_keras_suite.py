@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*shuffle=True.*:UserWarning")
 
 TORCH = "needs the torch backend and a CUDA device"
 FUSED = "tests a fused kernel that ours never asks for: it would pass and say nothing"
-CUDNN = "gives our layer the option use_cudnn, which it does not have"
+FUSABLE = "asks Keras' wrapper whether it would fuse two layers of Keras' own classes"
 FLAT = "expects the states level by level; ours gives them in one flat list"
 FUSED_TESTS = (
     "test_fused_lstm_eligibility",
@@ -111,13 +111,12 @@ TestDropout = on_our_layers(
 
 # Bidirectional: Keras' around our layers, ours around Keras' layers, ours around ours
 
-CUDNN_TESTS = {
-    "test_keeps_use_cudnn": CUDNN,
+FUSABLE_TESTS = {
     "test_torch_cudnn_bidirectional_gru_dispatch_fires": TORCH,
-    **dict.fromkeys(FUSED_TESTS, CUDNN),
+    **dict.fromkeys(FUSED_TESTS, FUSABLE),
 }
 TestKerasBidirectional = on_our_layers(
-    "bidirectional_test", "SimpleRNNTest", OURS, skip=CUDNN_TESTS
+    "bidirectional_test", "SimpleRNNTest", OURS, skip=FUSABLE_TESTS
 )
 TestOursAroundKeras = on_our_layers(
     "bidirectional_test",
@@ -132,5 +131,5 @@ TestOursAroundOurs = on_our_layers(
     "bidirectional_test",
     "SimpleRNNTest",
     {"Bidirectional": Bidirectional, **OURS},
-    skip=CUDNN_TESTS,
+    skip=FUSABLE_TESTS,
 )

@@ -18,6 +18,7 @@ import types
 import numpy as np
 import tensorflow as tf
 
+from ....layers.cudnn import without_cudnn
 from ..errors import UserError
 from ..inputs.kinds import Kind, as_request, columns_of
 from ..settings.fields import request_fields
@@ -102,7 +103,8 @@ def make_function(task, model, signature, options):
             oks.append(ok)
         ok = functools.reduce(tf.logical_and, oks)
         chosen = options_in_graph(options, rows, tensors)
-        outputs = respond(model, features(values), chosen)
+        with without_cudnn():  # An export must also run where there is no GPU.
+            outputs = respond(model, features(values), chosen)
         response = signature.answer(values, outputs, chosen)
         return {**zeroed_unless(ok, response), "ok": ok}
 

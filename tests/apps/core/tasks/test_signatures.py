@@ -12,6 +12,7 @@ from saccade.apps.core.inputs.kinds import Tensor, Text
 from saccade.apps.core.settings.fields import field, validate
 from saccade.apps.core.tasks.signatures import Answerer, Signature, signatures_of
 from saccade.apps.core.tasks.task import Task, checked_options
+from saccade.layers import LSTM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,3 +173,23 @@ def test_options_are_checked():
         checked_options(task, {"off": 3})
     with pytest.raises(UserError, match="offset: expected an integer, at least 0"):
         checked_options(task, {"offset": -1})
+
+
+def test_a_graph_that_was_made_beside_a_gpu_runs_without_one(monkeypatch):
+    class Recurs(Count):
+        def respond(self, model, inputs, options):
+            return {"state": model(tf.ones((tf.shape(inputs["length"])[0], 4, 3)))}
+
+    devices = tf.config.list_logical_devices
+    with_gpu = {"GPU": ["GPU:0"]}
+    monkeypatch.setattr(
+        tf.config,
+        "list_logical_devices",
+        lambda kind=None: with_gpu.get(kind) or devices(kind),
+    )
+    model = keras.Sequential([keras.Input((4, 3)), LSTM(2)])
+    function = Answerer(Recurs(None), model).function("serving_default", Options())
+    assert "CudnnRNN" not in str(function.get_concrete_function().graph.as_graph_def())
+    training = tf.function(model).get_concrete_function(tf.TensorSpec((None, 4, 3)))
+    assert "CudnnRNN" in str(training.graph.as_graph_def())
+    assert len(call(function, text=["four", "seven"])["state"]) == 2
