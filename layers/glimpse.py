@@ -326,6 +326,10 @@ class GlimpseRNN(layers.Layer):
     A location has no gradient: train by `reinforce.policy_loss` with `log_probs` and
     `baselines`, and the baselines by the squared distance to the reward.
 
+    The standard deviation of the locations is a weight that is not trained, `std`,
+    float32, at first the cell's: a training may make it smaller from step to step, with
+    `std.assign`, and it is kept with the other weights.
+
     Args:
         cell: a `GlimpseCell`.
         glimpses: how many.
@@ -360,6 +364,7 @@ class GlimpseRNN(layers.Layer):
                 f"{glimpses!r}."
             )
         self.cell, self.glimpses, self.seed = cell, glimpses, seed
+        self.std = None
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.loop = Recurrent(
             cell, return_sequences=True, dtype=self.dtype_policy, name="loop"
@@ -372,6 +377,16 @@ class GlimpseRNN(layers.Layer):
             self.loop.build((batch, self.glimpses, 2), memory_shape=images_shape)
         if not self.baseline.built:
             self.baseline.build((batch, self.glimpses, self.cell.cell.output_size))
+        if self.std is None:
+            self.std = self.add_weight(
+                name="std",
+                shape=(),
+                initializer=keras.initializers.Constant(self.cell.std),
+                trainable=False,
+                dtype="float32",
+                autocast=False,
+                aggregation="only_first_replica",
+            )
         self.built = True
 
     def call(self, images, noise=None, start=None, training=False):
@@ -383,6 +398,8 @@ class GlimpseRNN(layers.Layer):
             )
         if noise is None:
             noise = ops.zeros(shape, self.compute_dtype)
+        if self.cell.policy == "learned":  # The cell multiplies by its own.
+            noise = ops.cast(noise, "float32") * (self.std / self.cell.std)
         noise = ops.cast(noise, self.compute_dtype)
         initial_state = self.loop.get_initial_state(rows)
         if start is not None:
@@ -404,7 +421,7 @@ class GlimpseRNN(layers.Layer):
         }
 
     def _log_probs(self, samples, means):
-        log_probs = gaussian_log_prob(samples, means, self.cell.std)
+        log_probs = gaussian_log_prob(samples, means, self.std)
         log_probs = ops.cast(log_probs, "float32")
         if self.cell.policy != "learned":
             return ops.zeros_like(log_probs)

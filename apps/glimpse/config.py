@@ -80,6 +80,13 @@ class Config:
         high=1.0,
         group=options.MODEL,
     )
+    std_last: float = field(
+        0.1,
+        "the same at the end of a training: it falls with the learning rate",
+        low=0.001,
+        high=1.0,
+        group=options.MODEL,
+    )
     cell: str = options.cell("elman", "relu in the paper, as elman has it here")
     hidden: int = field(
         128,
@@ -225,6 +232,7 @@ PRESETS = {
         "patch": 16,
         "filters": 16,
         "std": 0.15,
+        "std_last": 0.03,
         "cell": "lstm",
         "glimpse": 128,
         "reinforce": 0.03,
@@ -237,6 +245,7 @@ PRESETS = {
         "patch": 12,
         "scales": 4,
         "std": 0.05,
+        "std_last": 0.05,
         "batch_size": 256,
         "steps": 1_000_000,
         "rounds": 100,

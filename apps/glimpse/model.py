@@ -29,6 +29,7 @@ class Looker(keras.Model):
         rewards = rewards_of(
             settings, y["logits"], y_pred["logits"], sample_weight["logits"]
         )
+        self.narrow(settings)
         baselines = y_pred["baselines"]  # (batch, looks)
         of_policy = policy_loss(y_pred["log_probs"], rewards, baselines)
         of_edge = settings.penalty * ops.sum(y_pred["pre_means"] ** 2, axis=-1)
@@ -37,6 +38,13 @@ class Looker(keras.Model):
             + ops.mean((rewards - baselines) ** 2)
             + settings.reinforce * ops.mean(ops.sum(of_policy + of_edge, axis=-1))
         )
+
+    def narrow(self, settings):
+        """Draw the places of the next step less widely: as the learning rate falls, the
+        deviation goes from `std` to `std_last`."""
+        share = self.optimizer.learning_rate / settings.learning_rate
+        std = settings.std_last + (settings.std - settings.std_last) * share
+        self.get_layer("glimpses").std.assign(std)
 
 
 WORST = -3.0  # nats; below, one picture would outweigh all others

@@ -208,6 +208,19 @@ def test_in_training_it_draws_and_never_the_same_twice():
     assert np.abs(first).max() <= 1
 
 
+def test_a_training_may_draw_less_widely_from_step_to_step():
+    layer, images, noise = made(), normal(3, 10, 9, 1), normal(3, 4, 2, seed=2)
+    assert not layer.std.trainable
+    np.testing.assert_allclose(layer.std, STD)
+    narrow = layer(images, noise=noise / 4)["locations"]
+    layer.std.assign(STD / 4)
+    results = layer(images, noise=noise)
+    np.testing.assert_allclose(results["locations"], narrow, atol=1e-6)
+    chosen = -0.5 * np.square(noise).sum(-1) - 2 * np.log(STD / 4 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(results["log_probs"][:, :-1], chosen[:, :-1], rtol=1e-4)
+    assert not np.any(results["log_probs"][:, -1])
+
+
 def test_the_policies_to_compare_with():
     images, noise = normal(400, 10, 9, 1), normal(400, 4, 2, seed=2)
     places = np.array(made("random")(images, noise=noise)["locations"])[:, 1:]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from saccade.apps.core.data.rows import Examples
+from saccade.apps.core.training.fit import compile_trainer
 from saccade.apps.glimpse import APP
 from saccade.apps.glimpse.config import Config
 from saccade.apps.glimpse.model import rewards_of
@@ -29,6 +30,26 @@ SMALL = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return APP.train(Config(**SMALL), tmp_path_factory.mktemp("several") / "run")
+
+
+def test_places_are_drawn_less_widely_at_the_end():
+    """By the learning rate of the step before the last: of four steps the first warms
+    up, and the cosine of the others is at 2 / 3 of its way."""
+    config = Config(**SMALL, std=0.2, std_last=0.04)
+    task = APP.task_for(config)
+    splits = task.read()
+    task = task.learn(splits.train)
+    trainer = task.trainer(task.build_model())
+    compile_trainer(trainer, task, config.steps)
+    std, found = trainer.get_layer("glimpses").std, []
+    for _, batch in zip(
+        range(config.steps), task.batches(splits.train)(0), strict=False
+    ):
+        trainer.train_on_batch(*batch)
+        found.append(float(std))
+    rates = [1 / 20, 1, 3 / 4, 1 / 4]  # of the peak, at each step
+    expected = [0.04 + 0.16 * rate for rate in rates]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_what_is_right_after_each_look(run):
