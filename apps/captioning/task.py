@@ -10,7 +10,7 @@ from ..core.inputs.kinds import as_request
 from ..core.inputs.tokenizer import Tokenizer, normalised_for_scores
 from ..core.report import plot
 from ..core.report.metrics import attention_on_objects, caption_metrics
-from ..core.tasks.backbones import encode
+from ..core.tasks.backbones import encode, frozen_backbone, kept_of
 from ..core.tasks.tell import Tell
 from ..core.training import devices
 from . import config
@@ -41,6 +41,9 @@ class Captioning(Tell):
     def augment(self, values, seed):
         shift, zoom = self.config.shift, self.config.zoom
         return {"image": pictures.shift_and_zoom(values["image"], shift, zoom, seed)}
+
+    def frozen(self, model):
+        return frozen_backbone(self.config, model)
 
     def trainer(self, model):
         """The model; with hard attention it has the loss of REINFORCE besides."""
@@ -126,9 +129,7 @@ class Captioning(Tell):
             "words": len(tokenizer.own),
             "longest caption": f"{max(lengths)} words",
             "mean caption": f"{sum(lengths) / len(lengths):.1f} words",
-            "while training": pictures.kept_in(
-                len(splits.train), self.config.image_size
-            ),
+            "while training": kept_of(self.config, len(splits.train)),
         }
 
 

@@ -21,7 +21,7 @@ from .data import splits
 from .data.rows import Examples, Splits
 from .errors import UserError
 from .tasks.signatures import Answerer
-from .training import fit, replicas
+from .training import fit, frozen, replicas
 from .training.checkpoints import all_variables
 
 log = logging.getLogger("saccade")
@@ -182,7 +182,8 @@ class Trainer:
         keras.utils.set_random_seed(config.seed)
         model = task.build_model()
         task.begin(model)
-        self.answerer, self.trained = Answerer(task, model), task.trainer(model)
+        self.answerer = Answerer(task, model)
+        self.trained, self.batches_of = frozen.split(task, model)
         rounds = min(config.rounds, config.steps)
         self.rounds, self.per_round = rounds, config.steps // rounds
         fit.compile_trainer(self.trained, task, rounds * self.per_round)
@@ -200,7 +201,7 @@ class Trainer:
         config = self.task.config
         self._set(self.beginning)
         keras.utils.set_random_seed(config.seed)
-        batches = self.task.batches(data.train)
+        batches = self.batches_of(data.train)
         score = fit.validation(self.task, self.answerer, data)
         best = -math.inf
         for done in range(self.rounds):

@@ -16,7 +16,7 @@ from ..core.inputs import pictures
 from ..core.inputs.kinds import as_request
 from ..core.inputs.tokenizer import learn_tokenizer
 from ..core.report import plot
-from ..core.tasks.backbones import encode
+from ..core.tasks.backbones import encode, frozen_backbone, kept_of
 from ..core.tasks.classify import Classes, Classify
 from ..core.tasks.signatures import Signature
 from ..core.tasks.task import Pairs
@@ -101,6 +101,11 @@ class VQA(Classify):
             values["image"], self.config.shift, self.config.zoom, seed
         )
         return values | {"image": image}
+
+    def frozen(self, model):
+        if self.config.fusion == "question":
+            return None
+        return frozen_backbone(self.config, model)
 
     def features(self, values):
         """`image` as it is; `tokens` int32 (batch, max_length), <end> behind each
@@ -259,7 +264,7 @@ class VQA(Classify):
             "lies in": lies_in(self.config, builtin="drawn by every command"),
             "pictures in training": different,
             "answers in training": self.labels_shown(splits.train),
-            "while training": pictures.kept_in(different, self.config.image_size),
+            "while training": kept_of(self.config, different),
         }
 
 

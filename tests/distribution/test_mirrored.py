@@ -133,6 +133,15 @@ def test_captioning_is_that_of_one_device(tmp_path, base):
 
 
 @pytest.mark.slow
+def test_a_frozen_backbone_is_computed_once_for_both(tmp_path):
+    settings = ["captioning", *SMALL["captioning"], "--backbone=mobilenet"]
+    one = train(settings, tmp_path / "one")
+    two = train([*settings, "--strategy=mirrored"], tmp_path / "two", "--devices=2")
+    assert "mobilenet is not trained" in one and "mobilenet is not trained" in two
+    assert_same_training(tmp_path / "two", tmp_path / "one", tolerance=1e-4)
+
+
+@pytest.mark.slow
 def test_hard_attention_on_two_devices_is_refused(tmp_path):
     log = tmp_path / "log"
     settings = ["captioning", *SMALL["captioning"], "--attention=hard"]

@@ -3,22 +3,18 @@
 import functools
 import os
 import pathlib
-import tempfile
 
-import numpy as np
-import rich.filesize
 import tensorflow as tf
 
+from ..data import kept
 from ..data.parts import DATA_SERVICE
 from ..errors import UserError
-from ..files.scratch import Scratch
 from . import picture_formats as formats
 
 # A larger picture counts as broken. It is about what the largest cameras take, and
 # resizing it needs about 1 GB; a few hostile kilobytes can claim much more. What a
 # file claims stands in its header, and is compared before anything is decoded.
 MAX_PIXELS = 2**26
-MAX_MEMORY = 2**28  # bytes of decoded pictures that `picker` keeps in memory
 
 _CHUNK = 512  # files that `read` holds in memory undecoded
 
@@ -106,9 +102,8 @@ def _read_chunks(files, size):
 def picker(files, size):
     """A function for `tf.data` that looks pictures up by their index.
 
-    They are decoded once, here. If not all of them fit into `MAX_MEMORY`, a temporary
-    file takes them: memory stays as it is, however many there are. Only a tf.data
-    service, which has no such file, decodes them every time anew then, from the bytes
+    They are decoded once, here, and kept by `kept.picker`. Only a tf.data service,
+    which has no temporary file, decodes many of them every time anew, from the bytes
     or the paths, and one that is broken is white.
 
     Args:
@@ -121,11 +116,8 @@ def picker(files, size):
     Raises:
         UserError: as `read` does, or the temporary file cannot be written.
     """
-    if decoded_bytes(len(files), size) <= MAX_MEMORY:
-        pixels = read(files, size)
-        return lambda indices: tf.gather(pixels, indices)
-
-    if os.environ.get(DATA_SERVICE):
+    about = len(files), (size, size, 3), tf.uint8
+    if os.environ.get(DATA_SERVICE) and not kept.in_memory(*about):
         encoded = tf.constant(files)
 
         def decode_again(indices):
@@ -136,33 +128,12 @@ def picker(files, size):
 
         return decode_again
 
-    store, bytes_each = Scratch(), decoded_bytes(1, size)
-    for chunk in _read_chunks(files, size):
-        store.append(chunk.numpy())
-
-    def read_rows(indices):
-        rows = [store.read(i * bytes_each, bytes_each) for i in indices]
-        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, size, size, 3)
-
-    def gather(indices):
-        pixels = tf.numpy_function(read_rows, [indices], tf.uint8)
-        return tf.ensure_shape(pixels, [indices.shape[0], size, size, 3])
-
-    return gather
-
-
-def decoded_bytes(count, size):
-    """What so many pictures take."""
-    return count * size * size * 3
+    return kept.picker(_read_chunks(files, size), *about)
 
 
 def kept_in(count, size):
     """Where `picker` keeps so many pictures, for people."""
-    needed = decoded_bytes(count, size)
-    place = f"a temporary file of {tempfile.gettempdir()}"
-    if needed <= MAX_MEMORY:
-        place = "memory"
-    return f"pictures decoded once, {rich.filesize.decimal(needed)} in {place}"
+    return f"pictures decoded once, {kept.kept_in(count, (size, size, 3), tf.uint8)}"
 
 
 def shift_and_zoom(pixels, shift, zoom, seed):
@@ -177,6 +148,8 @@ def shift_and_zoom(pixels, shift, zoom, seed):
     Returns:
         uint8 (batch, size, size, 3); what was outside of the picture is white.
     """
+    if not (shift or zoom):
+        return pixels
     batch, size = tf.shape(pixels)[0], pixels.shape[1]
     draws = tf.random.stateless_uniform([batch, 3], seed, -1.0, 1.0)
     half = (1 + zoom * draws[:, 0]) / 2

@@ -7,6 +7,8 @@ from keras import layers, ops
 from keras.initializers import RandomNormal
 
 from ..errors import UserError
+from ..inputs import pictures
+from ..training.frozen import Frozen
 
 
 def add_stages(network, filters):
@@ -76,6 +78,48 @@ def build_encoder(config):
         ],
         name="encoder",
     )
+
+
+def is_fixed(config):
+    """Whether training leaves both the backbone and the pictures it sees as they are.
+
+    Args:
+        config: as of `build_encoder`, with `shift` and `zoom`.
+    """
+    trained = config.backbone == "small" or config.fine_tune
+    return not (trained or config.shift or config.zoom)
+
+
+def frozen_backbone(config, model):
+    """See `Task.frozen`: of a model whose input `image` a layer reads that
+    `build_encoder` made."""
+    if not is_fixed(config):
+        return None
+    encoder = model.get_layer("encoder")
+    backbone, *others = encoder.layers
+    # Only the states of random numbers are variables and no weights. EfficientNet
+    # leaves parts of itself out at random, where it is frozen too.
+    if len(backbone.variables) > len(backbone.weights):
+        return None
+    features = keras.Input(
+        backbone.output_shape[1:], dtype=backbone.compute_dtype, name="image"
+    )
+    behind = keras.Sequential(
+        [keras.Input(features.shape[1:]), *others], name="encoder"
+    )
+    rest = keras.models.clone_model(
+        model,
+        {**model.input, "image": features},
+        clone_function=lambda layer: behind if layer is encoder else layer,
+    )
+    return Frozen("image", backbone, rest)
+
+
+def kept_of(config, count):
+    """What a training keeps of so many pictures, for people."""
+    if is_fixed(config):
+        return "what the backbone makes of each picture, computed once"
+    return pictures.kept_in(count, config.image_size)
 
 
 def small_encoder(config):

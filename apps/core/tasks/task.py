@@ -195,8 +195,15 @@ class Task:
         int32 (2,), another in every step."""
         return values
 
+    def frozen(self, model):
+        """A network at the beginning of the model that training leaves as it is, as
+        `training.frozen.Frozen`: it is computed once for each input, not in every step,
+        and `batches` is not asked. None: there is none, or what it reads changes."""
+        return None
+
     def trainer(self, model):
-        """The keras.Model that `fit` trains: `model`, or one that holds it."""
+        """The keras.Model that `fit` trains: `model`, or one that holds it. Where there
+        is a `frozen` network, `model` is what follows it."""
         return model
 
     def optimizer(self, steps):

@@ -17,10 +17,16 @@ QUANTILES = (0.5, 0.8, 0.95, 1.0)  # of the lengths, for XLA
 MEASURED = 512  # rows at a time
 
 
-def of_examples(task, examples):
-    """See `Task.batches`."""
+def of_examples(task, examples, frozen=None):
+    """See `Task.batches`. frozen: a `Frozen`, whose features stand in the place of its
+    input; or None."""
     config, kinds = task.config, task.row_kinds()
-    columns = {name: kind.column(examples[name]) for name, kind in kinds.items()}
+    columns = {
+        name: frozen.column(kind, examples[name])
+        if frozen and name == frozen.name
+        else kind.column(examples[name])
+        for name, kind in kinds.items()
+    }
     pairs = task.targets(examples)
     inputs = {name: dense(column) for name, column in pairs.inputs.items()}
     targets = {name: dense(column) for name, column in pairs.targets.items()}

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 
-from . import devices, loop
+from . import devices, frozen, loop
 from .losses import Averaged
 
 log = logging.getLogger("saccade")
@@ -22,8 +22,8 @@ def fit(task, answerer, splits, folder, resume, planned):
     """
     config, model = task.config, answerer.model
     with model.distribute_strategy.scope():
-        trainer = task.trainer(model)
-    batches = task.batches(splits.train)
+        trainer, batches_of = frozen.split(task, model)
+    batches = batches_of(splits.train)
     compile_trainer(trainer, task, config.steps)
     if not config.steps:
         steps = loop.steps_for(config.minutes, trainer, batches)

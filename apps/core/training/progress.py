@@ -70,6 +70,24 @@ class RoundsShown(keras.callbacks.Callback):
         self.console.print(f"round {epoch + 1} of {self.rounds}, {seconds}: {words}")
 
 
+def shown(items, what, console=None):
+    """The items of a list in turn, with a bar on a terminal.
+
+    Args:
+        what: is being done. console: rich's; None: standard output.
+    """
+    console = console or _standard_output()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        yield from bar.track(items, description=what)
+
+
 def _standard_output():
     """rich's console; a notebook is no terminal, though it says so, and rich would show
     each line as a page of its own there."""

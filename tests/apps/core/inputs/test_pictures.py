@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageOps
 
+from saccade.apps.core.data import kept
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.inputs import pictures
 
@@ -443,7 +444,7 @@ def test_read_names_the_bad_file(tmp_path):
 
 @pytest.mark.parametrize("place", ["memory", "file", "service"])
 def test_picker(tmp_path, monkeypatch, place):
-    monkeypatch.setattr(pictures, "MAX_MEMORY", 10**6 if place == "memory" else 0)
+    monkeypatch.setattr(kept, "MAX_MEMORY", 10**6 if place == "memory" else 0)
     if place == "service":
         monkeypatch.setenv("SACCADE_DATA_SERVICE", "grpc://localhost:1")
     contents = list(good_files().values())
