@@ -96,10 +96,11 @@ def steps_per_call(config):
 
 
 def whole_calls(per_round, per_call):
-    """Steps of a round and of a call, so that a round is a whole number of calls."""
-    calls = -(-per_round // per_call)
-    per_call = per_round // calls
-    return calls * per_call, per_call
+    """Steps of a round and of a call, so that a round is a whole number of calls: of
+    so many steps, or of fewer where that keeps more steps of the round."""
+    per_call = min(per_call, per_round)
+    fewer = per_round // -(-per_round // per_call)
+    return max((per_round // n * n, n) for n in (per_call, fewer))
 
 
 def compile_trainer(trainer, task, steps):

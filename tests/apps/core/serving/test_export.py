@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import saccade.apps.core.serving.export as export
 from saccade.apps.core.errors import UserError
@@ -104,6 +105,25 @@ def test_version_numbers_go_up(tmp_path):
         loaded = tf.saved_model.load(str(tmp_path / "lengths" / str(version)))
         answer = loaded.signatures["serving_default"](text=tf.constant(["abc"]))
         np.testing.assert_allclose(answer["answer"], [[3 * scale]])
+
+
+def test_tables_are_saved_and_every_function_once(tmp_path):
+    words = keras.layers.StringLookup(vocabulary=["b", "a"])
+    model = keras.Sequential([keras.Input((), dtype="string"), words])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def numbered(text):
+        return {"id": model(text)}
+
+    export.save(model, {"serving_default": numbered}, tmp_path / "one")
+
+    answer = tf.saved_model.load(str(tmp_path / "one")).signatures["serving_default"]
+    assert answer(text=tf.constant(["a", "b", "x"]))["id"].numpy().tolist() == [2, 1, 0]
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((tmp_path / "one" / "saved_model.pb").read_bytes())
+    functions = saved.meta_graphs[0].graph_def.library.function
+    names = [f.signature.name for f in functions if "numbered" in f.signature.name]
+    assert len(names) == 1
 
 
 def test_a_version_taken_meanwhile_is_not_overwritten(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from .test_export import make_run, write
 # Exports the run of test_export.py; dies at the given call of the given step.
 DRIVER = """
 import importlib.util, os, random, signal, sys, threading
-import keras, pathlib
+import pathlib
 
 tests, to, step, moment, count = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("test_export", tests)
@@ -53,7 +53,6 @@ owner, _, name = step.rpartition(".")
 owner = {
     "": export,
     "os": os,
-    "archive": type(keras.export.ExportArchive()),  # the one of TensorFlow's backend
     "path": pathlib.Path,
     "server": export.server,
 }[owner]
@@ -63,8 +62,7 @@ test_export.write(test_export.make_run(scale=2.0), to, ["stable"])
 # Each step, and how often an export calls it.
 STEPS = {
     "remove_leftovers": 1,
-    "archive.track": 1,
-    "archive.write_out": 1,
+    "save": 1,
     "write_warm_up": 1,
     "model_card": 1,
     "write_card": 1,
@@ -80,7 +78,7 @@ POINTS = [
     for count in range(1, calls + 1)
     for moment in ("before", "after")
 ]
-POINTS += [("archive.write_out", "during", 1), ("write_warm_up", "during", 1)]
+POINTS += [("save", "during", 1), ("write_warm_up", "during", 1)]
 
 
 def driver(to, *words):

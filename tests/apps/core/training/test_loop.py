@@ -22,6 +22,7 @@ import tensorflow as tf
 from saccade.apps.core.data.order import index_batches
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.training import checkpoints, loop
+from saccade.apps.core.training.fit import whole_calls
 
 STEPS, ROUNDS, BATCH = 3, 6, 8
 
@@ -356,6 +357,23 @@ def test_training_that_diverges_says_so(tmp_path):
     with pytest.raises(UserError, match="loss became nan in round 1"):
         loop.train(model, broken, STEPS, ROUNDS, tmp_path, lambda: {"val_score": 0.0})
     assert not (tmp_path / "model.keras").exists()
+
+
+@pytest.mark.parametrize(
+    "per_round, per_call, steps, of_a_call",
+    [
+        (640, 10, 640, 10),
+        (639, 10, 639, 9),
+        (15, 10, 14, 7),
+        (11, 10, 10, 10),
+        (7, 10, 7, 7),
+        (1, 10, 1, 1),
+    ],
+)
+def test_a_round_is_whole_calls_and_loses_few_steps(
+    per_round, per_call, steps, of_a_call
+):
+    assert whole_calls(per_round, per_call) == (steps, of_a_call)
 
 
 if __name__ == "__main__":
