@@ -219,3 +219,39 @@ def test_input_runs(tmp_path):
         assert 0 <= row["waiting"] < 1
         assert 100 < row["peak_mb"] < 10_000
         assert row["ms_per_step"] > 0
+
+
+@pytest.mark.slow
+def test_windows_run(tmp_path):
+    words = [FOLDER / "windows.py", "--data", "hello", "--windows", "5", "10"]
+    words += ["--characters", "800", "--batch-size", "4", "--units", "4", "--no-jit"]
+    words += ["--out", tmp_path / "windows.json"]
+    subprocess.run([sys.executable, *words], check=True, timeout=seconds(300))
+    report = json.loads((tmp_path / "windows.json").read_text("utf-8"))
+    assert [(row["window"], row["steps"]) for row in report["rows"]] == [
+        (5, 40),
+        (10, 20),
+    ]
+    for row in report["rows"]:
+        assert row["ms_a_step"] > 0 and 0 < row["nats"] < 5
+        assert 100 < row["peak_mb"] < 10_000
+
+
+@pytest.mark.slow
+def test_first_steps_run(tmp_path):
+    first_step = load_benchmark("first_step")
+    out = tmp_path / "first_step.json"
+    words = ["--apps", "digits", "--preset", "tiny", "--steps", "4", "--out", out]
+    first_step.main(list(map(str, words)))
+    with_xla, without = json.loads(out.read_text("utf-8"))["rows"]
+    assert (with_xla["xla"], without["xla"]) == (True, False)
+    for row in (with_xla, without):
+        assert row["first_s"] * 1e3 > row["ms"] > 0
+        assert row["shapes"] == row["compiled"] == 1
+
+
+def test_when_xla_is_repaid():
+    first_step = load_benchmark("first_step")
+    quick, slow = {"ms": 10.0, "first_s": 9.0}, {"ms": 30.0, "first_s": 3.0}
+    assert first_step.repaid(quick, slow) == 300
+    assert first_step.repaid(slow, quick) is None
