@@ -60,6 +60,14 @@ class Config:
     filters: tuple[int, ...] = options.filters((16, 32, 64, 64))
     positions: bool = options.positions(True, "for questions about places")
     embedding: int = options.embedding(64)
+    spread: float = field(
+        1.0,
+        "standard deviation of the embeddings at first; about 0.2 is better where "
+        "questions are few, but the builtin ones need words that differ from the start",
+        low=1e-3,
+        high=10,
+        group=options.MODEL,
+    )
     cell: str = options.cell(
         "gru",
         "none reads a bag of words, as good with few questions and quicker",
@@ -136,6 +144,7 @@ DEFAULT = {
 BACKBONE = {
     "image_size": 128,
     "backbone": "mobilenet",
+    "spread": 0.2,
     "units": 256,
     "dropout": 0.5,
     "weight_decay": 1e-2,

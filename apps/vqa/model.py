@@ -50,7 +50,7 @@ def encode_question(config, vocabulary, tokens):
     embedding = layers.Embedding(
         vocabulary,
         config.embedding,
-        embeddings_initializer=RandomNormal(stddev=1.0, seed=config.seed),
+        embeddings_initializer=RandomNormal(stddev=config.spread, seed=config.seed),
         mask_zero=True,
         name="embedding",
     )(tokens)  # (batch, time, embedding)

@@ -41,6 +41,13 @@ def test_only_without_the_picture_it_does_not_matter(fusion):
     assert out["attention"].shape == (2, looks, 1 if fusion == "question" else 100)
 
 
+def test_embeddings_spread_as_they_are_told():
+    for spread in (0.2, 1.0):
+        embedding = small_task(spread=spread).build_model().get_layer("embedding")
+        assert np.std(embedding.embeddings) == pytest.approx(spread, rel=0.2)
+    assert APP.presets["backbone"]().spread < APP.presets["default"]().spread == 1
+
+
 def test_without_a_cell_the_order_of_words_does_not_matter():
     for cell in ("none", "gru"):
         model = small_task(cell=cell).build_model()
