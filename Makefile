@@ -61,11 +61,14 @@ docs: $(VENV)/.docs
 		--keep-going --quiet docs docs/_build/html
 
 bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/timing.py
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/crf.py --json benchmarks/results/crf.json
 	$(BIN)/python benchmarks/translation_speed.py --json benchmarks/results/translation_speed.json
 	$(BIN)/python benchmarks/language.py
+	$(BIN)/python benchmarks/first_step.py
+	$(BIN)/python benchmarks/windows.py
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/input.py

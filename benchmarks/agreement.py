@@ -40,7 +40,6 @@ import itertools
 import json
 import os
 import pathlib
-import platform
 import tempfile
 import time
 
@@ -52,6 +51,7 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
+from timing import machine
 
 from saccade.apps.core.tasks.language.model import build_language_model
 from saccade.apps.core.tasks.language.streams import Text, state_names
@@ -442,7 +442,7 @@ def main(words=None):
     for name in ("cell", "units", "seed", "steps", "minutes"):
         del config[name]
     report = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "machine": machine(),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
         "seconds": round(time.perf_counter() - started),
         "units": sizes,

@@ -38,7 +38,7 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
-from timing import medians
+from timing import machine, medians
 
 from saccade.layers import crf
 
@@ -262,7 +262,7 @@ def main(words=None):
     if arguments.json:
         report = {
             **rounds,
-            "machine": f"{len(os.sched_getaffinity(0))} x {platform.machine()}",
+            "machine": machine(),
             "load_before": load,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,

@@ -51,6 +51,7 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
+from timing import machine
 
 from saccade.apps.captioning import APP
 from saccade.apps.captioning.model import build_model
@@ -426,7 +427,7 @@ def main(words=None):
     report = {
         "settings": {k: v for k, v in vars(arguments).items() if k != "out"},
         "vocabulary": WORDS,
-        "machine": f"{os.cpu_count()} x {platform.machine()}",
+        "machine": machine(),
         "load_before": load,
         "python": platform.python_version(),
         "tensorflow": tf.__version__,

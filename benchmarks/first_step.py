@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import rich.console
 import rich.table
+from timing import machine
 
 from saccade import apps
 from saccade.apps.core.training.fit import compile_trainer
@@ -111,7 +112,7 @@ def main(words=None):
         table.add_row(*values)
     rich.console.Console().print(table)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    report = {"steps": arguments.steps, "rows": rows}
+    report = {"machine": machine(), "steps": arguments.steps, "rows": rows}
     arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -26,7 +26,6 @@ import io
 import json
 import os
 import pathlib
-import platform
 import resource
 import statistics
 import subprocess
@@ -40,6 +39,7 @@ import numpy as np
 import rich.console
 import rich.table
 from PIL import Image
+from timing import machine
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "input.json"
 MUST = 0.05  # share of waiting, at most
@@ -232,7 +232,7 @@ def main(words=None):
     show(rows, rich.console.Console())
     report = {
         "steps": steps,
-        "machine": f"{os.cpu_count()} x {platform.machine()}",
+        "machine": machine(),
         "load_before": os.getloadavg()[0],
         "rows": rows,
     }

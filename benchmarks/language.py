@@ -56,7 +56,7 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
-from timing import medians
+from timing import machine, medians
 
 from saccade.apps.char_lm import APP
 from saccade.apps.char_lm.vocabulary import characters as characters_of
@@ -481,7 +481,7 @@ def main(words=None):
         "settings": {k: v for k, v in vars(arguments).items() if k != "out"},
         "config": dataclasses.asdict(config),
         "vocabulary": size,
-        "machine": f"{os.cpu_count()} x {platform.machine()}",
+        "machine": machine(),
         "load_before": load,
         "python": platform.python_version(),
         "tensorflow": tf.__version__,

@@ -34,7 +34,7 @@ import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
-from timing import medians
+from timing import machine, medians
 
 from saccade import layers
 
@@ -486,7 +486,7 @@ def main(words=None):
         report = {
             "grid": arguments.grid,
             "repeats": arguments.repeats,
-            "machine": f"{os.cpu_count()} x {platform.machine()}",
+            "machine": machine(),
             "load_before": load,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,

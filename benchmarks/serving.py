@@ -24,7 +24,6 @@ import itertools
 import json
 import os
 import pathlib
-import platform
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,6 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import rich.console
 import rich.table
+from timing import machine
 
 from saccade import apps
 
@@ -169,7 +169,7 @@ def main(words=None):
     show(rows, rich.console.Console())
     report = {
         "settings": {"seconds": arguments.seconds, "toy": arguments.toy},
-        "machine": f"{os.cpu_count()} x {platform.machine()}",
+        "machine": machine(),
         "load_before": load,
         "python": environment.version,
         "versions": environment.versions(),

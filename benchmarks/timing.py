@@ -1,9 +1,17 @@
-"""How the benchmarks time what they compare: interleaved, by medians."""
+"""How the benchmarks time what they compare: interleaved, by medians; and on what.
 
+python benchmarks/timing.py         describes this machine
+"""
+
+import os
+import pathlib
+import platform
 import statistics
 import time
 
 import numpy as np
+
+INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "avx")  # best first
 
 
 def medians(runs, repeats, seconds=0.0, warm_up=0):
@@ -28,3 +36,30 @@ def medians(runs, repeats, seconds=0.0, warm_up=0):
             runs[names[i]]()
             times[names[i]].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def machine():
+    """The machine as one line: processor, cores, its widest instructions, and what a
+    product of two 1024 x 1024 float32 matrices takes."""
+    import tensorflow as tf
+
+    name, flags = platform.machine(), set()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")  # on Linux
+    if cpuinfo.exists():
+        pairs = [line.partition(":") for line in cpuinfo.read_text().splitlines()]
+        known = {key.strip(): value.strip() for key, _, value in pairs}
+        name, flags = known.get("model name", name), set(known.get("flags", "").split())
+    widest = next((one for one in INSTRUCTIONS if one in flags), "no AVX")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    a = tf.random.normal([1024, 1024])
+    product = tf.function(lambda: tf.matmul(a, a))
+    seconds = medians({"": lambda: product()[0, 0].numpy()}, 15, warm_up=2)[""]
+    return (
+        f"{name}, {cores} cores, {widest}; a product of 1024 x 1024 matrices: "
+        f"{1e3 * seconds:.1f} ms ({2 * 1.024**3 / seconds:.0f} GFLOP/s)"
+    )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    print(machine())

@@ -50,7 +50,7 @@ import rich.console
 import rich.table
 import tensorflow as tf
 from keras import ops
-from timing import medians
+from timing import machine, medians
 
 from saccade.apps.core.inputs.tokenizer import SPECIAL, Tokenizer
 from saccade.apps.core.tasks.signatures import options_in_graph
@@ -392,7 +392,7 @@ def main(words=None):
         report = {
             **rounds,
             "sizes": dataclasses.asdict(sizes),
-            "machine": f"{len(os.sched_getaffinity(0))} x {platform.machine()}",
+            "machine": machine(),
             "load_before": load,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,

@@ -21,7 +21,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import platform
 import shutil
 import time
 
@@ -31,6 +30,7 @@ import keras
 import rich.console
 import rich.table
 from ngram import NGram
+from timing import machine
 
 from saccade.apps.char_lm import APP
 from saccade.apps.char_lm.vocabulary import characters as characters_of
@@ -194,7 +194,7 @@ def write_table(folder, settings):
     write_text(folder / "table.md", "\n".join(lines) + "\n")
     report = {
         "settings": settings,
-        "machine": f"{os.cpu_count()} x {platform.machine()}",
+        "machine": machine(),
         "keras": keras.__version__,
         "rows": rows,
     }

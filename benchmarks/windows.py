@@ -22,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import rich.console
 import rich.table
+from timing import machine
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "windows.json"
 WINDOWS = (10, 25, 50, 100, 200, 500, 1000, 2000)
@@ -129,7 +130,7 @@ def main(words=None):
         for name in ("data", "characters", "cell", "units", "batch_size")
     }
     asked["data"] = pathlib.PurePath(asked["data"]).name
-    report = {**asked, "rows": rows}
+    report = {"machine": machine(), **asked, "rows": rows}
     arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
