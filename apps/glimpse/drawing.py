@@ -1,10 +1,14 @@
 """The looks at a picture, one after the other, as an animation."""
 
+import logging
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..core.report.plot import Animation, fonts, pixels_of
+
+log = logging.getLogger("saccade")
 
 AT_MOST = 4  # pictures below each other
 EACH, LAST = 700, 2500  # milliseconds of a look, and of the last
@@ -24,6 +28,8 @@ def animation(config, rows):
     Returns:
         `plot.Animation`, a frame for each look.
     """
+    if len(rows) > AT_MOST:
+        log.info("Drawn are the first %d of %d pictures.", AT_MOST, len(rows))
     rows = rows[:AT_MOST]
     looks = max(len(answer["path"]) for _, answer in rows)
     frames = [pixels_of(figure(config, rows, look)) for look in range(looks)]

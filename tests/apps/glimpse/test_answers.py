@@ -70,6 +70,13 @@ def test_the_animation_shows_every_look(run, splits):
         run.draw([b"torn"], run.predict([b"torn"]))
 
 
+def test_of_many_pictures_it_says_how_many_are_drawn(run, splits, caplog):
+    contents = [splits.test["image"][i] for i in range(5)]
+    with caplog.at_level("INFO", "saccade"):
+        run.draw(contents, run.predict(contents))
+    assert "Drawn are the first 4 of 5 pictures." in caplog.text
+
+
 def test_a_frame_has_the_boxes_the_path_and_the_belief(run, splits):
     content = splits.test["image"][0]
     (answer,) = run.predict([content])
