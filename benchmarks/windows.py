@@ -6,6 +6,7 @@
 The same network of the app `char_lm` reads as many characters of one text with every
 window, so long windows mean few steps. The state goes on from window to window, the
 gradient does not. Every training is a process of its own, whose peak memory is stated.
+Times are of the processor, so other programs disturb them little.
 The figures go to benchmarks/results/windows.json.
 """
 
@@ -63,10 +64,10 @@ def measure(arguments, window):
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
-            self.began = time.perf_counter()
+            self.began = time.process_time()
 
         def on_train_batch_end(self, batch, logs=None):
-            moments.append(time.perf_counter() - self.began)
+            moments.append(time.process_time() - self.began)
 
     fit = keras.Model.fit
 
