@@ -658,7 +658,7 @@ EXPECTED = {
         judge_bad=vqa_judge_bad,
     ),
     "glimpse": Expected(
-        parameters=21_549,
+        parameters=21_550,
         small={"builtin_size": 300},
         real=digits_folder,
         outputs={
