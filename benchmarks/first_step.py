@@ -98,7 +98,7 @@ def main(words=None):
             measure(name, jit, arguments.steps, arguments.preset)
             for jit in (True, False)
         ]
-        pair[0]["steps_to_repay"] = repaid(*pair)
+        pair[0]["steps_to_repay"], pair[1]["steps_to_repay"] = repaid(*pair), None
         rows += pair
         print(json.dumps(pair), flush=True)
     table = rich.table.Table()

@@ -71,8 +71,8 @@ def kernel_initializer(config, k):
 
     Keras' own, glorot_uniform, is made for inputs of which all features are of size 1.
     Of a one-hot token one feature is, and what a level gives is small, the more so the
-    deeper it stands: then gates hardly move, and which token was read is learned late.
-    After 800 steps three levels of LSTM had 1.77 nats instead of 2.28.
+    deeper it stands: then gates hardly move, and which token was read is learned late
+    (measured in docs/results/char_lm.md).
     """
     if k:
         return keras.initializers.VarianceScaling(4.0, "fan_in")
