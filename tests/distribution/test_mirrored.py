@@ -124,9 +124,10 @@ def test_captioning_is_that_of_one_device(tmp_path, base):
     settings = ["captioning", *SMALL["captioning"], "--strategy=mirrored"]
     train(settings, tmp_path / "two", "--devices=2")
     one = reference("captioning", base, "--one-variance")
-    # Half a batch rounds otherwise than a whole one, by the CPU's instructions, and
-    # Adam makes much of small gradients: 3e-5 were seen on a CPU without AVX-512.
-    assert_same_training(tmp_path / "two", one, tolerance=1e-4)
+    # Convolutions round otherwise for half a batch, and on some CPUs from one run to
+    # the next, and Adam makes much of small gradients: 3e-4 were seen between two runs
+    # of the same training.
+    assert_same_training(tmp_path / "two", one, tolerance=1e-3)
     # The usual formula rounds otherwise, too: the losses are equal to five digits all
     # the same.
     assert_same_losses(tmp_path / "two", reference("captioning", base))
