@@ -567,16 +567,18 @@ def _pair_probabilities(steps, transitions, alphas, shifts, betas, weights):
         return sums * ops.exp(transitions - highest)
 
     def slow():
-        def step(sums, now):
-            before, behind, weights = ops.split(now, [tags, 2 * tags], axis=-1)
-            logs = before[:, :, None] + transitions + behind[:, None]
-            found = ops.exp(ops.minimum(logs, 0.0)) * weights[..., None]
-            return sums + ops.sum(found, axis=0), None
-
-        tags = transitions.shape[-1]
+        tags, count = transitions.shape[-1], ops.shape(before)[0]
         together = ops.concatenate([before, behind, weights], axis=-1)
-        sums, _ = ops.scan(step, ops.zeros_like(transitions), together)
-        return sums
+
+        # No scan: its empty list of outputs fails under XLA where T is not known.
+        def step(t, sums):
+            one, next_one, weight = ops.split(together[t], [tags, 2 * tags], axis=-1)
+            logs = one[:, :, None] + transitions + next_one[:, None]
+            found = ops.exp(ops.minimum(logs, 0.0)) * weight[..., None]
+            return t + 1, sums + ops.sum(found, axis=0)
+
+        first = 0, ops.zeros_like(transitions)
+        return ops.while_loop(lambda t, sums: t < count, step, first)[1]
 
     return ops.cond(_moderate(transitions), quick, slow)
 

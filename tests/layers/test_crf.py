@@ -312,6 +312,26 @@ def test_in_a_model(policy, jit, tmp_path):
     np.testing.assert_allclose(served.serve(x), model(x), atol=near)
 
 
+def test_training_under_xla_with_texts_of_other_lengths():
+    """From the third length on TensorFlow traces a step for lengths not known."""
+
+    def model(jit):
+        scores, real = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+        made = keras.Model([scores, real], CRF(3)(scores, mask=real))
+        made.compile(keras.optimizers.SGD(0.5), loss=CRFLoss(), jit_compile=jit)
+        return made
+
+    models = {jit: model(jit) for jit in (True, False)}
+    for time in (2, 3, 5, 4):
+        chain = chain_of(np.arange(time) < [[time], [time - 1]], 3, time)
+        tags = np.zeros((2, time), "int32")
+        for one in models.values():
+            one.train_on_batch([chain.scores, chain.mask], tags)
+    for ours, theirs in zip(*(m.get_weights() for m in models.values()), strict=True):
+        assert np.any(ours)
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_a_served_answer_needs_stock_operations_only(tmp_path):
     """Viterbi, marginals and n-best in a SavedModel, and under XLA: the same."""
     layer = CRF(3, transitions_initializer="normal")
