@@ -27,6 +27,7 @@ import rich.table
 from timing import machine
 
 from saccade import apps
+from saccade.apps.core.training import frozen
 from saccade.apps.core.training.fit import compile_trainer
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "first_step.json"
@@ -52,10 +53,10 @@ def measure(name, jit, steps, preset=None):
     splits = task.read()
     task = task.learn(splits.train)
     model = task.build_model()
-    trainer = task.trainer(model)
+    trainer, batches_of = frozen.split(task, model)
     compile_trainer(trainer, task, steps)
     times, shapes = [], set()
-    for _, batch in zip(range(steps), task.batches(splits.train)(0), strict=False):
+    for _, batch in zip(range(steps), batches_of(splits.train)(0), strict=False):
         shapes.add(str([tuple(part.shape) for part in keras.tree.flatten(batch)]))
         started = time.perf_counter()
         trainer.train_on_batch(*batch)

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import socket
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import rich.console
 import rich.table
+from timing import processor
 
 from saccade import apps
 from saccade.apps.core.settings.command_line import parse_overrides
@@ -176,16 +176,13 @@ def main(arguments):
             results.append({"app": app, "row": row, **got, "efficiency": shares})
     rich.console.Console().print(table)
     if not arguments.toy:
-        machine = {"cpu": cpu(), "cores": cores[:2], "keras": keras.__version__}
+        machine = {
+            "cpu": processor()[0],
+            "cores": cores[:2],
+            "keras": keras.__version__,
+        }
         text = json.dumps({"machine": machine, "rows": results}, indent=1)
         arguments.out.write_text(text + "\n")
-
-
-def cpu():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

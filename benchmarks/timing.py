@@ -38,17 +38,23 @@ def medians(runs, repeats, seconds=0.0, warm_up=0):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def processor():
+    """Its name, and the set of its instructions, where Linux tells them."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    known = {}
+    if cpuinfo.exists():
+        pairs = [line.partition(":") for line in cpuinfo.read_text().splitlines()]
+        known = {key.strip(): value.strip() for key, _, value in pairs}
+    name = known.get("model name", platform.processor() or platform.machine())
+    return name, set(known.get("flags", "").split())
+
+
 def machine():
     """The machine as one line: processor, cores, its widest instructions, and what a
     product of two 1024 x 1024 float32 matrices takes."""
     import tensorflow as tf
 
-    name, flags = platform.machine(), set()
-    cpuinfo = pathlib.Path("/proc/cpuinfo")  # on Linux
-    if cpuinfo.exists():
-        pairs = [line.partition(":") for line in cpuinfo.read_text().splitlines()]
-        known = {key.strip(): value.strip() for key, _, value in pairs}
-        name, flags = known.get("model name", name), set(known.get("flags", "").split())
+    name, flags = processor()
     widest = next((one for one in INSTRUCTIONS if one in flags), "no AVX")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     a = tf.random.normal([1024, 1024])

@@ -13,7 +13,6 @@ import typer.testing
 from saccade import apps
 from saccade.apps import load_config_module
 from saccade.apps.cli import cli, loading, main
-from saccade.apps.cli.answers import readers
 from saccade.apps.cli.requests import Words, read_requests
 from saccade.apps.core.errors import UserError
 from saccade.apps.core.report import plot
@@ -559,7 +558,7 @@ def test_an_input_of_another_signature_names_it():
         match="--choices belongs to --signature choose; what is asked here reads "
         "--image and --question",
     ):
-        read_requests(task.kinds(), words, readers=lambda kind: readers(task, kind))
+        read_requests(task.kinds(), words, "", task.readers)
 
 
 def test_inspect_passes_the_file_on_and_shows_the_facts(saccade, tmp_path, monkeypatch):

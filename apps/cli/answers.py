@@ -25,9 +25,7 @@ def show_answers(loaded, words, options, how):
     task = loaded.task
     signature = how.signature or (task.drawn if how.plot else "serving_default")
     kinds = task.signature(signature).kinds
-    requests, labels, given = read_requests(
-        kinds, words, how.table, lambda kind: readers(task, kind)
-    )
+    requests, labels, given = read_requests(kinds, words, how.table, task.readers)
     plain = not (how.as_json or how.to or how.plot or how.sort)
     if plain and loaded.streams and signature == "serving_default":
         _stream(loaded, requests, labels, options)
@@ -53,14 +51,6 @@ def show_answers(loaded, words, options, how):
         _print_lines(task, rows)
     if not all(answer["ok"] for answer in answers):
         raise typer.Exit(1)
-
-
-def readers(task, kind):
-    """The signatures that read a kind of this name: list of names."""
-    from ..core.tasks.signatures import signatures_of  # imports TensorFlow
-
-    signatures = signatures_of(task).items()
-    return [name for name, signature in signatures if kind in signature.kinds]
 
 
 def check_files(app, how):

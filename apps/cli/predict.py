@@ -65,7 +65,9 @@ def predict(
     check_files(loaded, how)
     run = loaded.load(folder)
     if add:
-        run.add(add, read_requests(run.task.kinds(), words, table).requests)
+        task = run.task
+        asked = read_requests(task.kinds(), words, table, task.readers)
+        run.add(add, asked.requests)
         print(f"added: {add}")
     else:
         show_answers(run, words, options, how)

@@ -102,13 +102,13 @@ def part_kinds(app, arguments):
     return values, others
 
 
-def read_requests(kinds, words, table="", readers=lambda kind: []):
+def read_requests(kinds, words, table, readers):
     """The requests that the words name: `Asked`.
 
     Args:
         kinds: name -> Kind, of the signature that is asked.
         words: `Words`. table: a file of rows, or "".
-        readers: function of a kind's name -> the signatures that read it.
+        readers: see `Task.readers`.
 
     Raises:
         UserError: a kind has no value, or the kinds have different numbers of values.

@@ -26,10 +26,10 @@ class Looker(keras.Model):
         settings = getattr(self, "settings", None)
         if settings is None or not training:
             return loss
+        self.narrow(settings)
         rewards = rewards_of(
             settings, y["logits"], y_pred["logits"], sample_weight["logits"]
         )
-        self.narrow(settings)
         baselines = y_pred["baselines"]  # (batch, looks)
         of_policy = policy_loss(y_pred["log_probs"], rewards, baselines)
         of_edge = settings.penalty * ops.sum(y_pred["pre_means"] ** 2, axis=-1)

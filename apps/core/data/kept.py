@@ -31,6 +31,24 @@ def kept_in(count, shape, dtype):
     return f"{needed} in {place}"
 
 
+def each_once(values, keep):
+    """A function for `tf.data` that looks rows up by their index, of values of which
+    some occur in several rows: what is kept of each is kept once.
+
+    Args:
+        values: list, one of each row.
+        keep: function of the different values -> function of their indices, as `picker`
+            gives one.
+
+    Returns:
+        function of the rows' indices int (n,) -> what `keep` gives for them.
+    """
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    place_of_row = tf.constant([places[value] for value in values], tf.int64)
+    look_up = keep(list(places))
+    return lambda indices: look_up(tf.gather(place_of_row, indices))
+
+
 def picker(chunks, count, shape, dtype):
     """A function for `tf.data` that looks rows up by their index.
 

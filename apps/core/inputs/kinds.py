@@ -146,14 +146,10 @@ class Picture(Kind):
 
     def column(self, values):
         """A picture that occurs in several rows is decoded and kept once."""
-        import tensorflow as tf
-
+        from ..data import kept
         from . import pictures
 
-        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
-        place_of_row = tf.constant([places[value] for value in values], tf.int64)
-        look_up = pictures.picker(list(places), self.size)
-        return lambda indices: look_up(tf.gather(place_of_row, indices))
+        return kept.each_once(values, lambda files: pictures.picker(files, self.size))
 
     def examples(self):
         from ..data import drawn

@@ -14,7 +14,7 @@ import numpy as np
 from ..data import tables
 from ..errors import UserError
 from ..training import batches, optimizers
-from .signatures import signature_named
+from .signatures import signature_named, signatures_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,6 +259,11 @@ class Task:
     def signature(self, name):
         """A signature of this task by its name, with those that every task has."""
         return signature_named(self, name)
+
+    def readers(self, kind):
+        """The signatures that read an input kind of this name: list of names."""
+        signatures = signatures_of(self).items()
+        return [name for name, signature in signatures if kind in signature.kinds]
 
     def describe(self, splits):
         """Facts about the data beside those that core knows: dict, for people. The task

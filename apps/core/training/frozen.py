@@ -39,20 +39,20 @@ class Frozen:
     def column(self, kind, values):
         """As `Kind.column`, of the features. What occurs in several rows is computed
         and kept once."""
-        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
-        place_of_row = tf.constant([places[value] for value in values], tf.int64)
+        return kept.each_once(values, lambda different: self._kept(kind, different))
+
+    def _kept(self, kind, values):
         output = self.network.output
-        about = len(places), output.shape[1:], output.dtype
+        about = len(values), output.shape[1:], output.dtype
         log.info(
             "%s is not trained: what it makes of %d different values of %s is computed "
             "once, %s.",
             self.network.name,
-            len(places),
+            len(values),
             self.name,
             kept.kept_in(*about),
         )
-        look_up = kept.picker(self._chunks(kind, list(places)), *about)
-        return lambda indices: look_up(tf.gather(place_of_row, indices))
+        return kept.picker(self._chunks(kind, values), *about)
 
     def _chunks(self, kind, values):
         for first in shown(range(0, len(values), COMPUTED), self.network.name):
